@@ -1,0 +1,40 @@
+"""Frozen encoders: a file becomes a tensor, tensors become rows of features.
+
+One file a kind. `build_encoder` looks the kind up by name; add an encoder by adding a file and a line to `KINDS`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from nextgpt_core.conversation import Media
+
+
+class Encoder(Protocol):
+    """Frozen, in eval mode. `dim` is the width of a feature row; `rows[modality]` how many rows an item becomes.
+
+    `load` reads a file through `media` and raises `media.MediaError` (a sentence for people) when it can't.
+    """
+
+    dim: int
+    rows: dict[str, int]
+
+    def load(self, item: Media) -> Tensor: ...
+    def encode(self, inputs: list[Tensor]) -> Tensor: ...  # (b, rows, dim); all inputs of one modality
+    def to(self, device: str) -> Encoder: ...
+
+
+def build_encoder(kind: str, weights: Path) -> Encoder:
+    """Builds the encoder that the config calls `kind` from its weights on disk."""
+    import importlib
+
+    if kind not in KINDS:
+        raise ValueError(f"There is no encoder {kind!r}; there are: {', '.join(KINDS)}.")
+    module, name = KINDS[kind].split(":")
+    return getattr(importlib.import_module(f"nextgpt_core.encoders.{module}"), name)(weights)
+
+
+KINDS = {"efficientnet-lite2": "efficientnet:EfficientNetLite2", "sound-effects": "sound_effects:SoundEffects"}
