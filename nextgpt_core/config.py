@@ -46,7 +46,8 @@ class TemplateConfig:
     """The words around messages. Every string may spell special tokens; what people say may not.
 
     `media` is what stands before and after a medium's rows. `stop` lists strings of which each, once generated, ends
-    the reply; the first is what training puts at a reply's end.
+    the reply; the first is what training puts at a reply's end. `as_released` encodes as in the official weights'
+    training: an opening apart from the words that follow it, and no white space beside signal runs and special tokens.
     """
 
     system: str
@@ -54,16 +55,23 @@ class TemplateConfig:
     assistant: tuple[str, str]
     media: Mapping[Modality, tuple[str, str]]
     stop: tuple[str, ...]
+    as_released: bool = False
 
 
 @dataclass(frozen=True)
 class LanguageModelConfig:
+    """`tokenizer` and `vocabulary` are for checkpoints that bring their own in place of the base's: a tokenizer's
+    files, and an embedding and a head of that many rows.
+    """
+
     source: Source
     lora: LoraConfig
     template: TemplateConfig
     sampling: Sampling = field(default_factory=Sampling)
     context: int = 4096
     cache_bytes: int = 256 * 2**20
+    tokenizer: Source | None = None
+    vocabulary: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class InputProjectorConfig:
-    """A linear map from each encoder row to `tokens` rows of the language model."""
+    """A linear map from each row of the encoder named `encoder` to `tokens` rows of the language model."""
 
     encoder: str
     tokens: int = 1
@@ -112,14 +120,20 @@ class DecoderConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A profile. A modality without a decoder can be asked for, and is refused in plain words."""
+    """A profile. Encoders and projectors have names of their own, so that modalities may share them.
+
+    `reads` names each modality's input projector, `writes` its output projector. A modality without a decoder can be
+    asked for, and is refused in plain words.
+    """
 
     name: str
     language_model: LanguageModelConfig
     signals: Mapping[Modality, SignalConfig]
     encoders: Mapping[str, EncoderConfig]
-    input_projectors: Mapping[Modality, InputProjectorConfig]
-    output_projectors: Mapping[Modality, OutputProjectorConfig]
+    input_projectors: Mapping[str, InputProjectorConfig]
+    reads: Mapping[Modality, str]
+    output_projectors: Mapping[str, OutputProjectorConfig]
+    writes: Mapping[Modality, str]
     decoders: Mapping[Modality, DecoderConfig]
 
 

@@ -122,6 +122,13 @@ class MediaFailed:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """A sentence for people about how the turn goes, not part of the reply: that memory ran short, for instance."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Timings:
     """Seconds, but for the token counts. `fed_tokens` counts prompt rows that no cached prefix held."""
 
@@ -141,4 +148,4 @@ class TurnDone:
     timings: Timings
 
 
-Event = TextDelta | MediaStarted | MediaProgress | MediaReady | MediaFailed | TurnDone
+Event = TextDelta | MediaStarted | MediaProgress | MediaReady | MediaFailed | Notice | TurnDone

@@ -5,6 +5,7 @@ One file a kind. `build_encoder` looks the kind up by name; add an encoder by ad
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Protocol
 
@@ -29,12 +30,14 @@ class Encoder(Protocol):
 
 def build_encoder(kind: str, weights: Path) -> Encoder:
     """Builds the encoder that the config calls `kind` from its weights on disk."""
-    import importlib
-
     if kind not in KINDS:
         raise ValueError(f"There is no encoder {kind!r}; there are: {', '.join(KINDS)}.")
     module, name = KINDS[kind].split(":")
-    return getattr(importlib.import_module(f"nextgpt_core.encoders.{module}"), name)(weights)
+    return getattr(importlib.import_module(module), name)(weights)
 
 
-KINDS = {"efficientnet-lite2": "efficientnet:EfficientNetLite2", "sound-effects": "sound_effects:SoundEffects"}
+KINDS = {
+    "efficientnet-lite2": "nextgpt_core.encoders.efficientnet:EfficientNetLite2",
+    "imagebind": "nextgpt_core.encoders.imagebind:ImageBind",
+    "sound-effects": "nextgpt_core.encoders.sound_effects:SoundEffects",
+}

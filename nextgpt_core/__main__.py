@@ -1,0 +1,37 @@
+"""python -m nextgpt_core chat | weights | benchmark | train | evaluate | data | convert | memory"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+
+# command → (module with add_arguments and run, one line of help); imported only when asked for, so --help is quick
+COMMANDS = {
+    "chat": ("nextgpt_core.chat_command", "talk with the model in the terminal"),
+    "weights": ("nextgpt_core.weights_command", "fetch and verify the frozen weights"),
+    "benchmark": ("nextgpt_core.benchmark", "measure load, tokens and media beside a peer in the same run"),
+    "train": ("nextgpt_core.training.commands", "run a training stage"),
+    "evaluate": ("nextgpt_core.evaluation.commands", "judge what a checkpoint makes and understands"),
+    "data": ("nextgpt_core.pocket.commands", "build the pocket profile's data and decoders"),
+    "convert": ("nextgpt_core.official_checkpoint", "read the officially released weights"),
+    "memory": ("nextgpt_core.memory", "plan what fits a GPU"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m nextgpt_core", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    chosen = next((word for word in sys.argv[1:] if word in COMMANDS), None)
+    for name, (module, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name == chosen:
+            importlib.import_module(module).add_arguments(command)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    return importlib.import_module(COMMANDS[args.command][0]).run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""A decoder on disk: the folder layout of diffusers, read into components and written from them.
+
+    model_index.json               component name → [library, class]; [null, null] for what is left out
+    unet/ vae/ vocoder/ …          config.json and weights each; scheduler/, tokenizer/ … as their library saves them
+    unconditional.safetensors      `prompt_embeds` (1, length, width): what guidance steers away from
+
+Weights are stock safetensors (or .bin), or ours in 8 bits (see `storage`); the latter are known by their scales.
+Classes come from diffusers, transformers or `nextgpt_core.decoders`. What the components do is left to the decoders.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from safetensors import safe_open
+from torch import Tensor, nn
+from transformers.utils import logging as transformers_logging
+
+from nextgpt_core.storage import load_tensors, save_tensors
+
+_OWN = "nextgpt_core.decoders."
+_UNCONDITIONAL = "unconditional.safetensors"
+_WEIGHTS = ("diffusion_pytorch_model.safetensors", "model.safetensors")
+
+
+class DecoderError(ValueError):
+    """A decoder's folder or settings cannot be used; the message names the place and what was expected."""
+
+
+def component_names(folder: Path) -> list[str]:
+    """The components that the folder holds; what its index sets to null is not among them."""
+    return [name for name, (library, _) in _index(folder).items() if library]
+
+
+def load_component(folder: Path, name: str) -> Any:
+    """One component, weights in float32 on the CPU, frozen and in eval mode."""
+    library, class_name = _index(folder)[name]
+    kind = _class(library, class_name, folder)
+    part = folder / name
+    if not issubclass(kind, nn.Module):
+        return kind.from_pretrained(part)
+    if (ours := next((part / file for file in _WEIGHTS if (part / file).is_file()), None)) and _in_8_bits(ours):
+        component = _load_stored(kind, part, ours)
+    elif library == "transformers":
+        with _no_progress_bars():
+            component = kind.from_pretrained(part, dtype=torch.float32)
+    else:
+        component = kind.from_pretrained(part, torch_dtype=torch.float32)
+    return component.eval().requires_grad_(False)
+
+
+def load_unconditional(folder: Path) -> Tensor | None:
+    """The stored unconditional condition (1, length, width) in float32, or None where the folder has none."""
+    path = folder / _UNCONDITIONAL
+    if not path.is_file():
+        return None
+    stored = load_tensors(path)
+    if set(stored) != {"prompt_embeds"} or stored["prompt_embeds"].ndim != 3:
+        found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in stored.items())
+        raise DecoderError(f"{path} holds {found}; expected prompt_embeds (1, length, width).")
+    return stored["prompt_embeds"]
+
+
+def save_folder(
+    folder: Path, pipeline: str, components: Mapping[str, Any], unconditional: Tensor | None, bits: int = 8
+) -> None:
+    """Writes a decoder: `components` by name, None for those left out, and networks in `bits` bits a weight."""
+    folder = Path(folder)
+    index: dict[str, Any] = {"_class_name": pipeline}
+    for name, component in components.items():
+        if component is None:
+            index[name] = [None, None]
+            continue
+        module = type(component).__module__
+        index[name] = [module if module.startswith(_OWN) else module.split(".")[0], type(component).__name__]
+        if isinstance(component, nn.Module):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            is_transformers = index[name][0] == "transformers"
+            component.config.save_pretrained(folder / name) if is_transformers else component.save_config(folder / name)
+            save_tensors(component.state_dict(), folder / name / _WEIGHTS[is_transformers], bits)
+        else:
+            component.save_pretrained(folder / name)
+    if unconditional is not None:
+        save_tensors({"prompt_embeds": unconditional}, folder / _UNCONDITIONAL)
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def _index(folder: Path) -> dict[str, tuple[str | None, str | None]]:
+    path = folder / "model_index.json"
+    if not path.is_file():
+        raise DecoderError(f"{folder} has no model_index.json. A decoder is a folder as diffusers saves it.")
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return {name: tuple(value) for name, value in values.items() if isinstance(value, list) and name[0] != "_"}
+
+
+def _class(library: str, name: str, folder: Path) -> type:
+    """Only libraries that hold components are looked into, so that a folder cannot have any other code imported."""
+    if library in ("diffusers", "transformers") or library.startswith(_OWN):
+        module = library
+    elif re.fullmatch("[a-z_]+", library):  # an entry such as ["stable_diffusion", "StableDiffusionSafetyChecker"]
+        module = f"diffusers.pipelines.{library}"
+    else:
+        raise DecoderError(f"{folder}/model_index.json names the library {library!r}, not diffusers or transformers.")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise DecoderError(f"{folder}/model_index.json names {library} {name}, which is not there: {error}.") from error
+
+
+def _in_8_bits(path: Path) -> bool:
+    with safe_open(path, framework="pt") as file:
+        return any(name.endswith(":scale") for name in file.keys())  # noqa: SIM118 (not a dict)
+
+
+def _load_stored(kind: type, part: Path, path: Path) -> nn.Module:
+    """A network from our own storage, without first filling it with random numbers."""
+    with init_empty_weights(include_buffers=False):
+        if hasattr(kind, "load_config"):  # diffusers and our own classes
+            component = kind.from_config(kind.load_config(part))
+        else:
+            component = kind(kind.config_class.from_pretrained(part))
+    try:
+        component.load_state_dict(load_tensors(path), assign=True)
+    except RuntimeError as error:
+        raise DecoderError(f"{path} does not fit the config.json beside it. {error}") from error
+    return component
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()

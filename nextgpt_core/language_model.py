@@ -1,0 +1,147 @@
+"""The language model: a frozen Llama with LoRA, and rows for the signal tokens beside its frozen ones.
+
+Embeddings go in, hidden states and logits come out; sampling and caching are `decoding`'s business. What is trained
+here is the LoRA (through peft) and the signal tokens' rows in embedding and head; base weights never change.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+
+import peft
+import torch
+import transformers
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from nextgpt_core.config import LoraConfig
+from nextgpt_core.sentencepiece_model import read_llama_tokenizer
+from nextgpt_core.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
+
+
+class LanguageModel(nn.Module):
+    """`width`: of a row; `vocabulary`: base tokens, ids behind it are the `signal_count` signal tokens."""
+
+    def __init__(self, base: PreTrainedModel, signal_count: int, lora: LoraConfig) -> None:
+        super().__init__()
+        base.requires_grad_(False)
+        self.base = base.eval()
+        self.vocabulary: int = base.config.vocab_size
+        self.width: int = base.config.hidden_size
+        for name, table in (("signal_embedding", base.get_input_embeddings()), ("signal_head", base.lm_head)):
+            # A new row starts at the mean of the old ones, plausible and drawn by nothing, and a little apart.
+            mean, spread = table.weight.float().mean(0), table.weight.float().std(0)
+            rows = mean + 0.1 * spread * torch.randn(signal_count, self.width, device=mean.device)
+            setattr(self, name, nn.Parameter(rows))
+        peft.inject_adapter_in_model(
+            peft.LoraConfig(
+                r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets)
+            ),
+            self.base,
+        )
+        for parameter in self.lora_parameters().values():
+            parameter.data = parameter.data.float()
+        for module in self.base.modules():
+            if isinstance(module, LoraLayer):  # autocast rounds the adapter's weights; its inputs need no detour
+                module.cast_input_dtype_enabled = False
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids: (…, n), signal tokens among them → (…, n, width) in the base's dtype."""
+        table = self.base.get_input_embeddings().weight
+        is_signal = ids >= self.vocabulary
+        rows = F.embedding(ids.masked_fill(is_signal, 0), table)
+        signals = F.embedding((ids - self.vocabulary).clamp_min(0), self.signal_embedding).to(rows.dtype)
+        return torch.where(is_signal[..., None], signals, rows)
+
+    def forward(self, rows: Tensor, cache: Cache | None = None) -> Tensor:
+        """rows: (b, n, width) → hidden states after the final norm, same shape.
+
+        New rows' keys and values are appended to `cache`, whose rows stand before them.
+        """
+        return self.base.model(inputs_embeds=rows, past_key_values=cache, use_cache=cache is not None).last_hidden_state
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden: (…, width) → (…, vocabulary + signals)."""
+        return torch.cat([self.base.lm_head(hidden), F.linear(hidden, self.signal_head.to(hidden.dtype))], -1)
+
+    def lora_parameters(self) -> dict[str, nn.Parameter]:
+        """The adapter's matrices by their names within the base model."""
+        return {name: parameter for name, parameter in self.base.named_parameters() if "lora_" in name}
+
+    def merge_lora(self) -> None:
+        """Folds the adapter into the base weights for good: faster, and equal but for rounding. Ends training."""
+        for name, module in list(self.base.named_modules()):
+            if isinstance(module, LoraLayer):
+                module.merge()
+                parent, _, child = name.rpartition(".")
+                setattr(self.base.get_submodule(parent), child, module.get_base_layer())
+
+
+def load_base(
+    path: Path, cache: Path, dtype: torch.dtype, tokenizer: Path | None = None, bits: int = 16, device: str = "cpu"
+) -> tuple[PreTrainedModel, Tokenizer]:
+    """Reads a folder in Hugging Face's layout, or a .gguf file, which becomes such a folder in `cache` once.
+
+    `tokenizer` is a folder whose tokenizer takes the place of the one beside the weights. With `bits` 8 or 4 the linear
+    layers are quantised on their way to `device`; with 16 the model is on the CPU.
+    """
+    transformers.utils.logging.disable_progress_bar()
+    folder = _converted(path, cache) if path.is_file() else path
+    arguments = {"dtype": dtype} if bits == 16 else _quantised(bits, dtype, device)
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **arguments)
+    return model, Tokenizer(_load_tokenizer(tokenizer or folder))
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Vicuna's repositories hold SentencePiece's file alone, for which transformers needs a library that we do not."""
+    if (folder / "tokenizer.model").is_file() and not (folder / "tokenizer.json").is_file():
+        return read_llama_tokenizer(folder / "tokenizer.model")
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def _quantised(bits: int, dtype: torch.dtype, device: str) -> dict[str, object]:
+    """Arguments of `from_pretrained`."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise RuntimeError(
+            f"This GPU's memory holds the language model in {bits} bits only, which needs a library that is not there: "
+            "python -m pip install -r requirements-gpu.txt"
+        )
+    if bits == 8:
+        dtype = torch.float16  # the only one that its products take
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+    return {"dtype": dtype, "quantization_config": config, "device_map": {"": device}}
+
+
+def _converted(path: Path, cache: Path) -> Path:
+    """A quantised file as bfloat16 safetensors: opening it through the GGUF reader takes half a minute, this a second."""
+    folder = cache / f"{path.stem}.bfloat16"
+    if (folder / "model.safetensors").is_file():
+        return folder
+    logger.info("Converting %s once; this takes about half a minute.", path.name)
+    location = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
+    quantised = AutoModelForCausalLM.from_pretrained(**location, dtype=torch.bfloat16)
+    values = quantised.config.to_dict()
+    values.pop("quantization_config")  # the copy below is not quantised, and transformers saves only what is not
+    model = LlamaForCausalLM(LlamaConfig(**values)).to(torch.bfloat16)
+    model.load_state_dict(quantised.state_dict())
+    unfinished = cache / f"{path.stem}.unfinished"
+    model.save_pretrained(unfinished)
+    AutoTokenizer.from_pretrained(**location).save_pretrained(unfinished)
+    unfinished.rename(folder)
+    return folder

@@ -1,0 +1,110 @@
+"""Training the denoiser on stored latents and conditions: v-prediction, guidance-trained, robust to a rough condition.
+
+At chat time the condition comes from an output projector and is only about right. So training disturbs it: sometimes
+only the sentence vector is left, and all vectors get noise of a random size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nextgpt_core.decoders.folder import save_folder
+from nextgpt_core.decoders.sentence_condition import unit_rms
+from nextgpt_core.pocket.shards import Shards
+
+DROP = 0.1  # share of captions that are left out, for guidance
+SENTENCE_ONLY = 0.2  # share of conditions without their token vectors
+CONDITION_NOISE = 0.5  # the largest deviation of the noise on a condition of unit root mean square
+
+
+def new_unet(latent_channels: int, size: int, width: int) -> UNet2DConditionModel:
+    """About 17.5 million parameters on 8×8 latents, conditioned on vectors of `width`."""
+    return UNet2DConditionModel(
+        sample_size=size,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        block_out_channels=(128, 256),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=width,
+        attention_head_dim=(4, 8),
+    )
+
+
+def new_scheduler() -> DDIMScheduler:
+    """The noise that training adds: a cosine schedule whose last step is pure noise."""
+    return DDIMScheduler(
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+    )
+
+
+class DenoiserTask:
+    """A `training.Task` over shards of latents. `draw` paints a sample sheet from a network at a path."""
+
+    def __init__(
+        self,
+        network: UNet2DConditionModel,
+        shards: Shards,
+        write: Callable[[UNet2DConditionModel, Path], None],
+        draw: Callable[[UNet2DConditionModel, Path], None],
+    ) -> None:
+        self.network, self.rows = network, len(shards)
+        self._shards, self._write, self._draw = shards, write, draw
+        self._alphas = new_scheduler().alphas_cumprod
+
+    def loss(self, network: nn.Module, rows: Tensor, device: torch.device) -> Tensor:
+        latents, condition = (part.to(device) for part in self._shards.read(rows))
+        condition = disturb(condition)
+        times = (torch.sigmoid(torch.randn(len(rows))) * 1000).long().clamp_(0, 999)
+        alpha = self._alphas[times].view(-1, 1, 1, 1).to(device)
+        noise = torch.randn_like(latents)
+        noised = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+        velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
+        predicted = network(noised, times.to(device), encoder_hidden_states=condition, return_dict=False)[0]
+        return F.mse_loss(predicted.float(), velocity)
+
+    def draw_samples(self, network: UNet2DConditionModel, path: Path) -> None:
+        self._draw(network, path)
+
+    def export(self, network: UNet2DConditionModel, folder: Path) -> None:
+        self._write(network, folder)
+
+
+def disturb(condition: Tensor) -> Tensor:
+    """What training makes of a condition (b, length, width): rougher, shorter, or nothing at all."""
+    batch = len(condition)
+    present = (condition.abs().amax(-1, keepdim=True) > 0).float()
+    sigma = torch.rand(batch, 1, 1, device=condition.device) * CONDITION_NOISE
+    condition = unit_rms(condition + sigma * torch.randn_like(condition)) * present
+    alone = (torch.rand(batch, 1, 1, device=condition.device) < SENTENCE_ONLY).float()
+    tail = torch.ones(1, condition.shape[1], 1, device=condition.device)
+    tail[:, 0] = 0
+    kept = (torch.rand(batch, 1, 1, device=condition.device) >= DROP).float()
+    return condition * (1 - alone * tail) * kept
+
+
+def write_decoder(
+    folder: Path, unet: UNet2DConditionModel, autoencoder: nn.Module, length: int, width: int, bits: int = 8
+) -> None:
+    """The folder of a `StableDiffusionPipeline`; the unconditional condition is all zeros."""
+    components = {
+        "unet": unet,
+        "vae": autoencoder,
+        "scheduler": new_scheduler(),
+        "text_encoder": None,
+        "tokenizer": None,
+        "safety_checker": None,
+        "feature_extractor": None,
+    }
+    save_folder(folder, "StableDiffusionPipeline", components, torch.zeros(1, length, width), bits)

@@ -1,0 +1,98 @@
+"""Ordinary conversation, so that the language model stays one: its own answers, learned back.
+
+The untouched model answers many questions that ask for no medium, some of them about pictures, films and sounds.
+Trained on those answers beside the dialogues, it keeps its voice and learns when to make nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+import torch
+from tqdm import tqdm
+
+from nextgpt_core.conversation import Message, Text
+from nextgpt_core.model import NextGPT
+from nextgpt_core.pocket.captions import CaptionSampler
+
+_TOPICS = (
+    "the sea", "friendship", "photosynthesis", "gravity", "the moon", "football", "cooking rice", "the French Revolution",
+    "computers", "volcanoes", "dreams", "trees", "music theory", "painting in watercolour", "film history", "sound waves",
+    "how cameras work", "electric cars", "the human heart", "bread", "coffee", "chess", "rainbows", "winter", "the internet",
+    "honey bees", "dinosaurs", "mathematics", "poetry", "happiness", "time management", "learning a language", "gardening",
+    "Shakespeare", "the Roman Empire", "vaccines", "black holes", "the water cycle", "inflation", "jazz", "recycling",
+    "sleep", "yoga", "travelling alone", "job interviews", "saving money", "climate", "the alphabet", "robots", "atoms",
+)  # fmt: skip
+_ABOUT = (
+    "What is {t}?", "Explain {t} to a child.", "Tell me about {t}.", "Write a short poem about {t}.", "Why is {t} important?",
+    "Give me three facts about {t}.", "Write a sentence about {t}.", "What should I know about {t}?", "Tell me a story about {t}.",
+    "Can you explain {t}?", "How did {t} begin?", "Is {t} interesting?", "What do people think about {t}?", "I like {t}. You?",
+    "Suggest a title for an essay about {t}.", "Write an email to a friend about {t}.", "Describe {t} in one sentence.",
+)  # fmt: skip
+_PLACES = (
+    "France", "Italy", "Spain", "Germany", "Japan", "China", "India", "Brazil", "Canada", "Egypt", "Kenya", "Australia", "Russia",
+    "Mexico", "Greece", "Turkey", "Sweden", "Norway", "Poland", "Portugal", "Argentina", "Peru", "Thailand", "Vietnam", "Ireland",
+)  # fmt: skip
+_ABOUT_PLACES = (
+    "What is the capital of {t}?", "Where is {t}?", "What language do people speak in {t}?", "What food is {t} known for?",
+    "Name a city in {t}.", "Which continent is {t} on?", "What should I visit in {t}?", "Capital of {t}?",
+)  # fmt: skip
+_ABOUT_THINGS = (
+    "What is {t}?", "How do I draw {t}?", "Tell me about {t}.", "What colour is {t}?", "How big is {t}?", "Where can I find {t}?",
+    "What is {t} used for?", "Do you like {t}?", "Write a riddle about {t}.", "What do you call {t} in French?", "Is {t} dangerous?",
+    "How do I take a good photo of {t}?", "Which film has {t} in it?", "Why does {t} make a sound?", "I saw {t} today.",
+)  # fmt: skip
+_OTHERS = (
+    "Hello!", "Hi", "Hi there, how are you?", "Good morning", "Thanks!", "Thank you very much.", "Bye!", "Who are you?", "Ok", "Great!",
+    "What is your name?", "What can you do?", "Tell me a joke.", "I am bored.", "I feel sad today.", "What is 2 + 2?", "Help me",
+    "What is 12 times 3?", "What is the opposite of hot?", "Translate 'good morning' into Spanish.", "What day comes after Monday?",
+    "How many legs does a spider have?", "Who painted the Mona Lisa?", "Who wrote Hamlet?", "What is the largest planet?", "Nice.",
+    "How do I boil an egg?", "What is the speed of light?", "How many minutes are in an hour?", "What is a picture frame?", "No",
+    "What is the best way to record audio?", "How long is a typical film?", "What is a video codec?", "How does a microphone work?",
+    "Write a haiku.", "Count from one to ten.", "List five fruits.", "What is the past tense of go?", "Spell 'necessary'.", "Yes",
+    "Give me a synonym for happy.", "Is the earth round?", "Why is the sky blue?", "What is a noun?", "Can dogs eat chocolate?",
+    "How do I learn to paint?", "What makes a good photograph?", "What is the difference between a photo and a painting?", "Why?",
+    "Who invented the telephone?", "What is an image file?", "Which is louder, a plane or a car?", "Do you like music?", "Really?",
+    "Can you see pictures?", "Can you hear sounds?", "Recommend a book.", "Recommend a film.", "How tall is Mount Everest?",
+)  # fmt: skip
+
+
+def questions(rng: Random, count: int) -> list[str]:
+    """Different questions that ask for no medium."""
+    captions = CaptionSampler(rng)
+    asked = dict.fromkeys(_OTHERS)
+    while len(asked) < count:
+        kind = rng.random()
+        if kind < 0.45:
+            asked[rng.choice(_ABOUT).format(t=rng.choice(_TOPICS))] = None
+        elif kind < 0.6:
+            asked[rng.choice(_ABOUT_PLACES).format(t=rng.choice(_PLACES))] = None
+        else:
+            asked[rng.choice(_ABOUT_THINGS).format(t=captions.thing())] = None
+    return list(asked)[:count]
+
+
+def answer(model: NextGPT, asked: Sequence[str], most_tokens: int = 96, batch: int = 64) -> Iterator[list[Message]]:
+    """The model's own greedy answers; one that did not come to its end is cut at its last full sentence."""
+    tokenizer, stop = model.tokenizer, model.config.language_model.template.stop[0]
+    stop_id = tokenizer.special_tokens[stop]
+    asked = sorted(asked, key=len)
+    for start in tqdm(range(0, len(asked), batch), desc="answers", unit="batch"):
+        some = asked[start : start + batch]
+        prompts = [
+            [i for s in model.renderer.render([Message("user", (Text(q),))]) for i in s.ids] for q in some
+        ]
+        width = max(map(len, prompts))
+        ids = torch.tensor([[stop_id] * (width - len(p)) + p for p in prompts], device=model.device)
+        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
+        out = model.language_model.base.generate(
+            input_ids=ids, attention_mask=mask, max_new_tokens=most_tokens, do_sample=False, eos_token_id=stop_id,
+            pad_token_id=stop_id, repetition_penalty=1.1,
+        )  # fmt: skip
+        for question, row in zip(some, out[:, width:].tolist(), strict=True):
+            text = tokenizer.decode(row[: row.index(stop_id)] if stop_id in row else row).strip()
+            if stop_id not in row:
+                text = text[: max(text.rfind(mark) for mark in ".!?") + 1]
+            if text:
+                yield [Message("user", (Text(question),)), Message("assistant", (Text(text),))]

@@ -1,0 +1,62 @@
+"""Latents and conditions on disk, so that training a denoiser is nothing but the denoiser.
+
+A shard is a folder of four arrays, half precision and memory-mapped: `latents.npy` (n, channels, h, w),
+`sentences.npy` (n, width), `tokens.npy` (all token vectors one after another) and `starts.npy` (n + 1), beside
+`scenes.jsonl`, a line an example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Shards:
+    """All shards under a folder as one sequence. `length` is how many vectors a condition has."""
+
+    def __init__(self, folder: Path, length: int) -> None:
+        self._parts = [_Shard(path.parent) for path in sorted(folder.glob("*/latents.npy"))]
+        if not self._parts:
+            raise FileNotFoundError(f"{folder} holds no shards. Build them with `python -m nextgpt_core data images`.")
+        self._starts = np.cumsum([0, *(len(part.latents) for part in self._parts)])
+        self.length, self.width = length, self._parts[0].sentences.shape[1]
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def read(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(b,) row numbers → latents (b, channels, h, w), conditions (b, length, width), both float32."""
+        latents, conditions = [], np.zeros((len(rows), self.length, self.width), np.float32)
+        for i, row in enumerate(rows.tolist()):
+            number = int(np.searchsorted(self._starts, row, side="right")) - 1
+            part, row = self._parts[number], row - self._starts[number]
+            latents.append(part.latents[row])
+            conditions[i, 0] = part.sentences[row]
+            words = part.tokens[part.starts[row] : part.starts[row + 1]][: self.length - 1]
+            conditions[i, 1 : 1 + len(words)] = words
+        return torch.from_numpy(np.stack(latents).astype(np.float32)), torch.from_numpy(conditions)
+
+
+def write_shard(folder: Path, latents: np.ndarray, conditions: Tensor, lines: Sequence[str]) -> None:
+    """Writes a shard whole or not at all. `conditions` (n, length, width) end in zeros, which are not stored."""
+    partial = folder.with_suffix(".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    present = conditions[:, 1:].abs().amax(-1) > 0  # (n, length − 1)
+    np.save(partial / "latents.npy", latents.astype(np.float16))
+    np.save(partial / "sentences.npy", conditions[:, 0].numpy().astype(np.float16))
+    np.save(partial / "tokens.npy", conditions[:, 1:][present].numpy().astype(np.float16))
+    np.save(partial / "starts.npy", np.cumsum([0, *present.sum(1).tolist()]))
+    (partial / "scenes.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    partial.rename(folder)
+
+
+class _Shard:
+    def __init__(self, folder: Path) -> None:
+        self.latents, self.sentences, self.tokens = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("latents", "sentences", "tokens")
+        )
+        self.starts = np.load(folder / "starts.npy")

@@ -1,0 +1,46 @@
+"""`python -m nextgpt_core train encode|decode|instruct`: one stage, from one checkpoint folder to another."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from nextgpt_core import checkpoint
+from nextgpt_core.config import load_config
+from nextgpt_core.training.data import Blend, read_conversations
+from nextgpt_core.training.loop import LoopConfig, train
+from nextgpt_core.training.stages import STAGES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stage", choices=STAGES, help="what to train; see nextgpt_core/training/stages.py")
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FROM", help="the folder to start from")
+    parser.add_argument("--out", type=Path, required=True, help="where state, log and the new checkpoint go")
+    parser.add_argument(
+        "--data", nargs="+", required=True, metavar="FILE[=WEIGHT]", help="JSONL conversations, blended by weight (1)"
+    )
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--batch", type=int, default=16, help="conversations a step, over all processes (16)")
+    parser.add_argument("--accumulate", type=int, default=1, help="batches a step (1)")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor on the stage's learning rates (1)")
+    parser.add_argument("--fresh", action="store_true", help="start from config.json alone, without trained weights")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+
+
+def run(args: argparse.Namespace) -> int:
+    torch.manual_seed(args.seed)
+    if args.fresh:
+        model = checkpoint.build(args.checkpoint, load_config(args.checkpoint), args.device)
+    else:
+        model = checkpoint.load(args.checkpoint, args.device, training=True)
+    stage = STAGES[args.stage]
+    stage = replace(stage, trains={group: rate * args.rate for group, rate in stage.trains.items()})
+    files = [(path, float(weight or 1)) for path, _, weight in (text.partition("=") for text in args.data)]
+    sources = [read_conversations(Path(path)) for path, _ in files]
+    blend = Blend(sources, [weight for _, weight in files], args.batch, args.seed)
+    train(model, stage, blend, LoopConfig(args.steps, accumulate=args.accumulate), args.out)
+    return 0

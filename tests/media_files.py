@@ -1,0 +1,95 @@
+"""Writes small real files of every kind that people upload, and the hostile ones, for the tests of `media`."""
+
+from __future__ import annotations
+
+import struct
+import wave
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+def tone(seconds: float, rate: int = 16_000, hertz: float = 440.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def moving_bar(frames: int = 24, height: int = 64, width: int = 96) -> np.ndarray:
+    """(frames, h, w, 3) uint8: a white bar that stands at column 4·i in frame i, on black."""
+    clip = np.zeros((frames, height, width, 3), np.uint8)
+    for i in range(frames):
+        clip[i, :, 4 * i : 4 * i + 4] = 255
+    return clip
+
+
+def write_container(
+    path: Path,
+    video: np.ndarray | None = None,
+    audio: np.ndarray | None = None,
+    *,
+    format: str,
+    video_codec: str = "libx264",
+    audio_codec: str = "aac",
+    fps: int = 8,
+    rate: int = 16_000,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """A container with either or both streams; `audio` is (n,) or (channels, n) floats."""
+    with av.open(str(path), "w", format=format, options=options or {}) as container:
+        streams = []
+        if video is not None:
+            stream = container.add_stream(video_codec, rate=fps)
+            stream.height, stream.width = video.shape[1:3]
+            stream.pix_fmt = "yuv420p"
+            streams.append((stream, [av.VideoFrame.from_ndarray(f, format="rgb24") for f in video]))
+        if audio is not None:
+            audio = np.atleast_2d(audio)
+            stream = container.add_stream(audio_codec, rate=rate, layout="mono" if len(audio) == 1 else "stereo")
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(audio, np.float32), format="fltp", layout=stream.layout.name
+            )
+            frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+            streams.append((stream, [frame]))
+        for stream, frames in streams:
+            for frame in frames:
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    return path
+
+
+def write_wav(path: Path, samples: np.ndarray, rate: int = 16_000) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return path
+
+
+def write_png_bomb(path: Path, side: int = 13_000) -> Path:
+    """A valid PNG of side × side pixels (169 megapixels) in about 20 kB: every row is zeros, one bit a pixel."""
+    packer = zlib.compressobj(9)
+    row = b"\0" * (1 + (side + 7) // 8)
+    data = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")]
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)
+    )
+    return path
+
+
+def write_long_flac(path: Path, hours: float = 3.0, rate: int = 1_000) -> Path:
+    """A real FLAC of hours of silence, at a low rate so that it is quick to write."""
+    block = np.zeros((1, 4608), np.int16)
+    with av.open(str(path), "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=rate, layout="mono", options={"compression_level": "0"})
+        for i in range(round(hours * 3600 * rate / block.shape[1])):
+            frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, i * block.shape[1], Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path

@@ -1,0 +1,75 @@
+"""A page with the scripted model for the client tests, and Debian's chromium for the browser tests."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from nextgpt_core.page import layout
+from nextgpt_core.page.lane import Lane, Model
+from tests.page.scripted import ScriptedModel
+
+_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream "
+    "--autoplay-policy=no-user-gesture-required"
+).split()
+
+
+@dataclass
+class Served:
+    """A running page: its address, its model and the folder in which it keeps conversations."""
+
+    address: str
+    model: Model
+    folder: Path
+
+
+def serve(model: Model, folder: Path) -> Iterator[Served]:
+    lane = Lane(lambda: model)
+    page = layout.build(lane, folder)
+    address = layout.launch(page, folder)
+    lane.open()
+    yield Served(address, model, folder)
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from serve(ScriptedModel(), tmp_path_factory.mktemp("conversations"))
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory):
+    """Debian's chromium through Playwright."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("the browser tests need Debian's chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(chromium, served: Served):
+    """A fresh visitor's tab on the page; a script error in it fails the test."""
+    yield from open_tab(chromium, served.address)
+
+
+def open_tab(chromium, address: str, **settings):
+    context = chromium.new_context(**{"viewport": {"width": 1100, "height": 900}, "locale": "en-US", **settings})
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector("#box textarea")
+    yield page
+    context.close()
+    assert errors == []

@@ -1,0 +1,51 @@
+"""What people and the model write never becomes markup of the page."""
+
+from __future__ import annotations
+
+import pytest
+from nextgpt_core.conversation import Message, Text
+from nextgpt_core.page import view
+from nextgpt_core.page.state import Conversation, Reply
+from nextgpt_core.page.words import WORDS, choose
+
+
+def shown(asked: str, answered: str) -> tuple[str, str]:
+    conversation = Conversation().asking(Message("user", (Text(asked),)), Reply((Text(answered),), "done"))
+    question, answer = view.messages(conversation, WORDS["en"])
+    return question["content"][0]["text"], answer["content"][0]["text"]
+
+
+def test_what_people_write_is_shown_as_written_in_one_line_of_html():
+    question, _ = shown("<script>x</script>\n\n**not bold** ![](http://evil/x.png)", "")
+    assert question == (
+        '<div class="said">&lt;script&gt;x&lt;/script&gt;&#10;&#10;**not bold** ![](http://evil/x.png)</div>'
+    )
+
+
+@pytest.mark.parametrize("hostile", ["<img src=http://evil/x.png>", "<form action=/x>", "<script>", "</div><iframe>"])
+def test_html_of_the_model_is_text(hostile):
+    assert "<" not in shown("", hostile)[1]
+
+
+def test_pictures_from_elsewhere_in_the_models_markdown_are_not_pictures():
+    assert "![" not in shown("", "see ![a](http://evil/x.png)")[1]
+
+
+def test_code_of_the_model_stays_code():
+    assert shown("", "use `a < b` or\n```\n<b>![\n```\n")[1] == "use `a < b` or\n```\n<b>![\n```\n"
+
+
+def test_every_language_has_every_word_with_the_same_gaps():
+    import string
+
+    def gaps(text: str) -> set[str]:
+        return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+    english = {key: gaps(text) for key, text in WORDS["en"].items()}
+    for language, words in WORDS.items():
+        assert {key: gaps(text) for key, text in words.items()} == english, language
+
+
+def test_the_browsers_language_is_spoken_where_we_can():
+    assert choose("fr-FR,fr;q=0.9,en;q=0.8") == "en"
+    assert choose("") == "en"

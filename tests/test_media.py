@@ -1,0 +1,484 @@
+"""Reading real containers, and refusing what is broken, lying, too large or no medium: one sentence each time."""
+
+from __future__ import annotations
+
+import os
+import resource
+import struct
+import threading
+import time
+import wave
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from nextgpt_core import media
+from nextgpt_core.media import guard
+from tests.media_files import moving_bar, tone, write_container, write_long_flac, write_png_bomb, write_wav
+
+READERS = {
+    "probe": media.probe,
+    "read_image": media.read_image,
+    "read_audio": lambda path: media.read_audio(path, 16_000),
+    "read_video": lambda path: media.read_video(path, frames=8),
+}
+
+
+def refused(read, path: Path) -> str:
+    """The sentence with which `read` refuses the file."""
+    with pytest.raises(media.MediaError) as raised:
+        read(path)
+    message = str(raised.value)
+    assert message.endswith(".") and "\n" not in message and len(message) < 400
+    assert path.name[:20] in message
+    return message
+
+
+def gradient(height: int = 40, width: int = 60) -> np.ndarray:
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x * 255 // (width - 1), y * 255 // (height - 1), 128 + 0 * x], axis=-1).astype(np.uint8)
+
+
+# ---- pictures
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "HEIF", "AVIF"])
+def test_every_picture_format_reads_under_any_name(tmp_path, format):
+    if format == "HEIF":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    path = tmp_path / "holiday.txt"
+    Image.fromarray(gradient()).save(path, format=format)
+    assert media.probe(path) == "image"
+    image = media.read_image(path)
+    assert image.mode == "RGB" and image.size == (60, 40)
+    limit = 1 if format in ("PNG", "BMP") else 12
+    assert np.abs(np.asarray(image).astype(int) - gradient()).mean() < limit
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_makes_pictures_upright(tmp_path, orientation):
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "phone.png"
+    Image.fromarray(gradient()).save(path, exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(path))
+    assert np.array_equal(np.asarray(media.read_image(path)), np.asarray(expected))
+
+
+def test_transparency_lies_on_white_and_deep_grey_is_scaled(tmp_path):
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert media.read_image(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)
+    Image.fromarray(np.full((4, 4), 32768, np.uint16)).save(tmp_path / "deep.png")
+    assert media.read_image(tmp_path / "deep.png").getpixel((0, 0)) == (128, 128, 128)
+
+
+def test_large_pictures_shrink_and_cut_ones_fail(tmp_path):
+    path = tmp_path / "wide.jpg"
+    Image.new("RGB", (4000, 1000), "navy").save(path)
+    assert media.read_image(path).size == (1536, 384)
+    noisy = tmp_path / "noise.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)).save(noisy)
+    noisy.write_bytes(noisy.read_bytes()[:9000])
+    assert "cut off" in refused(media.read_image, noisy)
+
+
+# ---- sounds
+
+
+@pytest.mark.parametrize(
+    ("format", "codec"),
+    [("wav", "pcm_s16le"), ("flac", "flac"), ("mp3", "mp3"), ("ogg", "libopus"), ("adts", "aac"), ("ipod", "aac")],
+)
+def test_every_sound_format_reads_at_the_asked_rate(tmp_path, format, codec):
+    rate = 48_000
+    path = write_container(tmp_path / "bell", audio=tone(2.0, rate), format=format, audio_codec=codec, rate=rate)
+    assert media.probe(path) == "audio"
+    sound = media.read_audio(path, 16_000)
+    assert sound.dtype == np.float32 and sound.ndim == 1
+    assert abs(len(sound) / 16_000 - 2.0) < 0.1
+    spectrum = np.abs(np.fft.rfft(sound[8000:24000]))
+    assert abs(np.argmax(spectrum) - 440) <= 1  # hertz: the piece is one second
+    assert np.sqrt((sound[8000:24000] ** 2).mean()) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
+
+
+def test_channels_are_averaged(tmp_path):
+    left = tone(1.0)
+    path = write_container(tmp_path / "s.wav", audio=np.stack([left, 0 * left]), format="wav", audio_codec="pcm_s16le")
+    assert np.abs(media.read_audio(path, 16_000) - left / 2).max() < 1e-3
+
+
+def test_odd_floats_become_silence_or_full_scale(tmp_path):
+    samples = np.array([0.5, np.nan, np.inf, -np.inf, 3.0] * 100, np.float32)
+    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3, 1, 8000, 32000, 4, 32)
+    body = b"WAVE" + fmt + b"data" + struct.pack("<I", samples.nbytes) + samples.tobytes()
+    (tmp_path / "float.wav").write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    assert media.read_audio(tmp_path / "float.wav", 8000)[:5].tolist() == [0.5, 0.0, 1.0, -1.0, 1.0]
+
+
+def test_a_minute_is_read_and_more_is_refused(tmp_path):
+    path = write_wav(tmp_path / "minute.wav", tone(60.5, 8000), 8000)
+    assert len(media.read_audio(path, 4000)) == 60 * 4000
+    path = write_wav(tmp_path / "longer.wav", tone(200, 8000), 8000)
+    assert "3 min 20 s" in refused(READERS["read_audio"], path)
+    assert media.read_audio(path, 1000, seconds=300).shape == (200_000,)
+
+
+# ---- videos
+
+
+@pytest.mark.parametrize(
+    ("format", "codec"),
+    [("mp4", "libx264"), ("webm", "libvpx-vp9"), ("matroska", "libvpx"), ("avi", "mpeg4"), ("mpegts", "mpeg2video")],
+)
+def test_every_video_format_gives_evenly_spaced_frames(tmp_path, format, codec):
+    fps = 25 if codec == "mpeg2video" else 8
+    path = write_container(tmp_path / "clip", moving_bar(), format=format, video_codec=codec, fps=fps)
+    assert media.probe(path) == "video"
+    frames, seconds = media.read_video(path, frames=4)
+    assert frames.shape == (4, 64, 96, 3) and frames.dtype == np.uint8
+    assert seconds == pytest.approx(24 / fps, rel=0.1)
+    assert bar_columns(frames) == pytest.approx([0, 8, 15, 23], abs=0.6)
+
+
+def bar_columns(frames: np.ndarray) -> list[float]:
+    """Where the bar of `moving_bar` stands, as the index of the frame that it belongs to."""
+    light = frames.astype(float).mean((1, 3)).clip(30) - 30
+    return ((light @ np.arange(light.shape[1])) / light.sum(1) / 4 - 0.375).tolist()
+
+
+def test_frames_by_index_come_in_the_order_asked(tmp_path):
+    path = write_container(tmp_path / "clip.mp4", moving_bar(), format="mp4")
+    count, rate = media.video_length(path)
+    assert (count, rate) == (24, 8)
+    assert bar_columns(media.read_frames(path, [23, 0, 7, 7])) == pytest.approx([23, 0, 7, 7], abs=0.3)
+    refused(lambda p: media.read_frames(p, [24]), path)
+
+
+def test_a_video_is_read_for_thirty_seconds_and_its_sound_as_well(tmp_path):
+    clip = np.zeros((80, 32, 32, 3), np.uint8)
+    path = write_container(tmp_path / "long.mp4", clip, tone(40.0), format="mp4", fps=2)
+    frames, seconds = media.read_video(path, frames=5)
+    assert len(frames) == 5 and seconds == 30.0
+    assert media.video_length(path)[0] == 61
+    assert len(media.read_audio(path, 16_000)) == pytest.approx(40 * 16_000, rel=0.01)
+
+
+def test_a_phone_video_stands_upright(tmp_path):
+    clip = np.zeros((4, 32, 64, 3), np.uint8)
+    clip[:, :, :32, 0] = 255  # the left half is red
+    path = write_container(tmp_path / "phone.mp4", clip, format="mp4")
+    data = path.read_bytes()
+    upright = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    turned = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 32 << 16, 0, 1 << 30)  # a quarter, clockwise
+    track = data.index(b"tkhd")
+    at = data.index(upright, track)
+    path.write_bytes(data[:at] + turned + data[at + len(turned) :])
+    frames, _ = media.read_video(path, frames=1)
+    assert frames.shape == (1, 64, 32, 3)
+    assert frames[0, 5, 16, 0] > 200 and frames[0, 60, 16, 0] < 50  # what was left is on top
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_an_animation_is_a_video_and_its_first_frame_a_picture(tmp_path, format):
+    frames = [Image.fromarray(f) for f in moving_bar(12)]
+    path = tmp_path / "anim"
+    frames[0].save(path, format=format, save_all=True, append_images=frames[1:], duration=100, loop=0)
+    assert media.probe(path) == "video"
+    got, seconds = media.read_video(path, frames=4)
+    assert seconds == pytest.approx(1.2, rel=0.02)
+    assert bar_columns(got) == pytest.approx([0, 4, 7, 11], abs=0.8)
+    assert media.read_image(path).getpixel((1, 30)) > (200, 200, 200)
+
+
+def test_a_song_with_a_cover_is_a_sound(tmp_path):
+    cover = tmp_path / "cover.png"
+    Image.fromarray(gradient()).save(cover)
+    path = tmp_path / "song.mp3"
+    with av.open(str(path), "w", format="mp3") as song, av.open(str(cover)) as picture:
+        sound = song.add_stream("mp3", rate=16_000, layout="mono")
+        image = song.add_stream_from_template(picture.streams.video[0])
+        image.disposition = av.stream.Disposition.attached_pic
+        for packet in picture.demux():
+            if packet.size:
+                packet.stream = image
+                song.mux(packet)
+        frame = av.AudioFrame.from_ndarray(tone(1.0)[None], format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        song.mux(sound.encode(frame))
+        song.mux(sound.encode(None))
+    assert media.probe(path) == "audio"
+    assert "no video" in refused(READERS["read_video"], path)
+
+
+# ---- what is no medium, broken or lying
+
+
+HOSTILE = {
+    "notes.png": (b"just some words\nof text\n", "is text"),
+    "empty.mp4": (b"", "is empty"),
+    "list.m3u8": (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "is a playlist"),
+    "list.mp4": (b"ffconcat version 1.0\nfile /etc/passwd\n", "is a playlist"),
+    "drawing.svg": (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "is an SVG drawing"),
+    "page.jpg": (b"<!DOCTYPE html><html></html>", "is a web page"),
+    "paper.gif": (b"%PDF-1.7\n", "is a PDF document"),
+    "bytes.bin": (bytes(range(256)) * 20, "not known"),
+    "list.mpd": (b"<MPD><BaseURL>http://127.0.0.1/</BaseURL></MPD>", "is a playlist"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_medium_is_refused_by_content(tmp_path, name):
+    content, found = HOSTILE[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    for read in READERS.values():
+        message = refused(read, path)
+        assert found in message and "accepted are pictures" in message
+
+
+def test_no_file_a_folder_and_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for read in (*READERS.values(), media.content_hash):
+        assert "does not exist" in refused(read, tmp_path / "missing.png")
+        assert "is a folder" in refused(read, tmp_path)
+        assert "not a file" in refused(read, tmp_path / "pipe.png")
+
+
+def test_names_are_never_read_as_addresses(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("http://127.0.0.1:9/x.mp4", "concat:a|b", "file:///etc/passwd", "a\0b", "n" * 5000):
+        with pytest.raises(media.MediaError):
+            media.probe(Path(name))
+    path = write_wav(tmp_path / "concat:a.wav", tone(0.5))
+    assert media.probe(Path("concat:a.wav")) == media.probe(path) == "audio"
+    weird = tmp_path / "a\x1b[31m\nb.png"
+    weird.write_bytes(b"words")
+    with pytest.raises(media.MediaError) as raised:
+        media.probe(weird)
+    assert "\x1b" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_the_wrong_reader_says_what_the_file_is(tmp_path):
+    Image.fromarray(gradient()).save(tmp_path / "p.png")
+    write_wav(tmp_path / "s.wav", tone(0.5))
+    write_container(tmp_path / "v.mp4", moving_bar(4), format="mp4")
+    assert "still picture" in refused(READERS["read_video"], tmp_path / "p.png")
+    assert "picture (PNG)" in refused(READERS["read_audio"], tmp_path / "p.png")
+    assert "no video" in refused(READERS["read_video"], tmp_path / "s.wav")
+    assert "no picture" in refused(READERS["read_image"], tmp_path / "s.wav")
+    assert "no sound" in refused(READERS["read_audio"], tmp_path / "v.mp4")
+
+
+def test_a_bomb_of_169_megapixels_is_refused_by_its_header(tmp_path):
+    path = write_png_bomb(tmp_path / "bomb.png")
+    assert path.stat().st_size < 25_000
+    media.probe(write_wav(tmp_path / "warm.wav", tone(0.1)))
+    began = time.perf_counter()
+    for name in ("probe", "read_image", "read_video"):
+        assert "13000 × 13000" in refused(READERS[name], path)
+    assert time.perf_counter() - began < 3
+
+
+def test_a_video_of_too_many_pixels_is_refused(tmp_path):
+    clip = np.zeros((1, 2320, 4112, 3), np.uint8)
+    path = write_container(tmp_path / "huge.avi", clip, format="avi", video_codec="mpeg4")
+    assert "4112 × 2320" in refused(READERS["read_video"], path)
+
+
+def test_three_hours_of_flac_are_refused_before_they_are_held(tmp_path):
+    path = write_long_flac(tmp_path / "opera.flac")
+    assert "lasts 3 h" in refused(READERS["read_audio"], path)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0  # the number of samples, unknown as in a live stream
+    data[22:26] = bytes(4)
+    (tmp_path / "live.flac").write_bytes(data)
+    assert "more than 60 s" in refused(READERS["read_audio"], tmp_path / "live.flac")
+
+
+@pytest.mark.parametrize("faststart", [False, True])
+def test_a_cut_mp4_is_refused(tmp_path, faststart):
+    clip = np.random.default_rng(0).integers(0, 255, (48, 64, 64, 3), dtype=np.uint8)
+    options = {"movflags": "faststart"} if faststart else {}
+    path = write_container(tmp_path / "clip.mp4", clip, tone(6.0), format="mp4", options=options)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for name in ("read_video", "read_audio"):
+        assert "cut off" in refused(READERS[name], path)
+
+
+def test_a_wav_whose_header_lies(tmp_path):
+    path = write_wav(tmp_path / "lie.wav", tone(2.0))
+    data = bytearray(path.read_bytes())
+    data[40:44] = struct.pack("<I", 16_000 * 2 * 30)  # says thirty seconds
+    path.write_bytes(data)
+    assert len(media.read_audio(path, 16_000)) == 32_000  # what is there counts
+    data[40:44] = struct.pack("<I", 0xFFFFFFFF)  # what programs write that stream to a pipe: the rest of the file
+    path.write_bytes(data)
+    assert len(media.read_audio(path, 16_000)) == 32_000
+    data[24:28] = struct.pack("<I", 4_000_000_000)  # a rate that no device has
+    path.write_bytes(data)
+    refused(READERS["read_audio"], path)
+
+
+def test_a_header_without_content(tmp_path):
+    write_wav(tmp_path / "silent.wav", np.zeros(0))
+    refused(READERS["read_audio"], tmp_path / "silent.wav")
+    for name, head in {
+        "a.jpg": b"\xff\xd8\xff\xe0",
+        "a.webm": b"\x1aE\xdf\xa3",
+        "a.flac": b"fLaC",
+        "a.gif": b"GIF89a",
+    }.items():
+        (tmp_path / name).write_bytes(head)
+        for read in READERS.values():
+            refused(read, tmp_path / name)
+
+
+def test_random_damage_gives_an_array_or_one_sentence(tmp_path):
+    """Bits flipped anywhere in real files: never another exception, never a hang."""
+    rng = np.random.default_rng(1)
+    originals = [
+        write_container(tmp_path / "a.mp4", moving_bar(8), tone(1.0), format="mp4"),
+        write_container(tmp_path / "a.webm", moving_bar(8), format="webm", video_codec="libvpx"),
+        write_container(tmp_path / "a.mp3", audio=tone(1.0), format="mp3", audio_codec="mp3"),
+        tmp_path / "a.webp",
+        tmp_path / "a.png",
+    ]
+    for path in originals[3:]:
+        Image.fromarray(gradient()).save(path)
+    damaged = tmp_path / "damaged"
+    for path in originals:
+        for _ in range(6):
+            data = bytearray(path.read_bytes())
+            for at in rng.integers(4, len(data), 12):
+                data[at] ^= 1 << rng.integers(8)
+            damaged.write_bytes(data)
+            for read in READERS.values():
+                try:
+                    read(damaged)
+                except media.MediaError as error:
+                    assert "\n" not in str(error)
+
+
+# ---- the guard
+
+
+def test_the_guard_survives_a_killed_process_and_a_slow_file(tmp_path, monkeypatch):
+    path = write_wav(tmp_path / "s.wav", tone(0.5))
+    media.probe(path)
+    worker = guard._idle[-1].process
+    worker.kill()
+    worker.wait()
+    assert media.probe(path) == "audio"
+    monkeypatch.setattr(guard, "SECONDS", 0.0)
+    assert "more than 0 s" in refused(media.probe, path)
+    monkeypatch.undo()
+    assert media.probe(path) == "audio"
+
+
+def test_the_guard_bounds_memory(tmp_path):
+    path = tmp_path / "large.png"
+    Image.new("RGB", (6000, 6000)).save(path)  # 108 megabytes
+    media.probe(path)
+    worker = guard._idle[-1].process.pid
+    _, most = resource.prlimit(worker, resource.RLIMIT_AS)
+    assert most <= 4 << 30
+    held = int(Path(f"/proc/{worker}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(worker, resource.RLIMIT_AS, (held + (50 << 20), most))
+    message = refused(media.read_image, path)
+    assert "memory" in message or "damaged" in message
+    resource.prlimit(worker, resource.RLIMIT_AS, (most, most))
+    assert media.read_image(path).size == (1536, 1536)
+
+
+def test_files_are_read_beside_each_other(tmp_path):
+    paths = [write_wav(tmp_path / f"{i}.wav", tone(0.1 * (i + 1))) for i in range(8)]
+    lengths: dict[int, int] = {}
+
+    def read(i: int) -> None:
+        lengths[i] = len(media.read_audio(paths[i], 16_000))
+
+    threads = [threading.Thread(target=read, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert lengths == {i: round(1600 * (i + 1)) for i in range(8)}
+    assert len(guard._idle) <= 2
+
+
+# ---- writing
+
+
+@pytest.mark.parametrize("shape", [(16, 32, 48, 3), (5, 33, 47, 3), (1, 32, 32, 3)])
+def test_a_written_video_plays_in_browsers_and_reads_back(tmp_path, shape):
+    clip = np.broadcast_to(np.linspace(40, 200, shape[0]).astype(np.uint8)[:, None, None, None], shape)
+    path = tmp_path / "clip.mp4"
+    media.write_video(np.ascontiguousarray(clip), path, 8, {"caption": "a «ball»", "seed": "7"})
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert stream.average_rate == 8 and stream.frames == shape[0]
+        assert (stream.height, stream.width) == (shape[1] + shape[1] % 2, shape[2] + shape[2] % 2)
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    frames, _ = media.read_video(path, frames=shape[0])
+    assert np.abs(frames.mean((1, 2, 3)) - clip.mean((1, 2, 3))).max() < 5
+    assert media.read_metadata(path) == {"caption": "a «ball»", "seed": "7"}
+
+
+def test_a_written_picture_and_sound_read_back_with_their_note(tmp_path):
+    note = {"caption": "海 “sea”", "seed": "3"}
+    media.write_image(gradient(), tmp_path / "p.png", note)
+    assert np.array_equal(np.asarray(media.read_image(tmp_path / "p.png")), gradient())
+    media.write_audio(1.5 * tone(1.0), 16_000, tmp_path / "s.wav", note)
+    sound = media.read_audio(tmp_path / "s.wav", 16_000)
+    assert np.abs(sound - 1.5 * tone(1.0)).max() < 1e-4
+    with wave.open(str(tmp_path / "s.wav")) as file:
+        assert file.getnframes() == 16_000
+    for name in ("p.png", "s.wav"):
+        assert media.read_metadata(tmp_path / name) == note
+    Image.fromarray(gradient()).save(tmp_path / "theirs.png")
+    assert media.read_metadata(tmp_path / "theirs.png") == {}
+
+
+def test_writers_refuse_what_is_no_sample(tmp_path):
+    with pytest.raises(ValueError, match="uint8"):
+        media.write_image(np.zeros((4, 4, 3), np.float32), tmp_path / "x.png", {})
+    with pytest.raises(ValueError, match="finite"):
+        media.write_audio(np.array([0.0, np.nan]), 8000, tmp_path / "x.wav", {})
+
+
+def test_preview_converts_what_browsers_cannot_play(tmp_path):
+    Image.fromarray(gradient()).save(tmp_path / "p.png")
+    played = [
+        tmp_path / "p.png",
+        write_wav(tmp_path / "s.wav", tone(0.5)),
+        write_container(tmp_path / "v.mp4", moving_bar(4), tone(0.5), format="mp4"),
+        write_container(tmp_path / "v.webm", moving_bar(4), format="webm", video_codec="libvpx-vp9"),
+    ]
+    for path in played:
+        assert media.preview(path, tmp_path / "out") == path
+    clip = write_container(tmp_path / "clip.mp4", moving_bar(), format="mp4", video_codec="mpeg4")
+    made = media.preview(clip, tmp_path / "out")
+    frames, seconds = media.read_video(made, frames=4)
+    assert made.suffix == ".mp4" and made.parent == tmp_path / "out" and seconds == pytest.approx(3.0, abs=0.2)
+    assert bar_columns(frames) == pytest.approx([0, 8, 15, 23], abs=1)
+    assert media.preview(clip, tmp_path / "out") == made == media.preview(made, tmp_path / "out")
+    song = write_container(tmp_path / "s", audio=tone(1.0), format="caf", audio_codec="pcm_s16le")
+    assert media.preview(song, tmp_path / "out").suffix == ".wav"
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_content_hash_is_of_the_bytes_alone(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"x" * 3_000_000)
+    (tmp_path / "c").write_bytes(b"y")
+    hashes = [media.content_hash(tmp_path / name) for name in "abc"]
+    assert hashes[0] == hashes[1] != hashes[2] and len(hashes[0]) == 64
