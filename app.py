@@ -34,9 +34,9 @@ def main() -> None:
 
         return checkpoint.load(args.checkpoint, args.device)
 
-    lane = Lane(load)
-    page = layout.build(lane, args.data)
-    address = layout.launch(page, args.data, args.host, args.port)
+    lane, folder = Lane(load), args.data / "conversations"  # a folder of our own: what is old in it gets deleted
+    page = layout.build(lane, folder)
+    address = layout.launch(page, folder, args.host, args.port)
     print(f"The chat is at {address}", flush=True)
     lane.open()
     page.block_thread()

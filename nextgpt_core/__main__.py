@@ -1,4 +1,4 @@
-"""python -m nextgpt_core chat | weights | benchmark | train | evaluate | data | convert | memory"""
+"""python -m nextgpt_core chat | weights | benchmark | evaluate | data | dialogues | start | train | convert | memory"""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ COMMANDS = {
     "chat": ("nextgpt_core.chat_command", "talk with the model in the terminal"),
     "weights": ("nextgpt_core.weights_command", "fetch and verify the frozen weights"),
     "benchmark": ("nextgpt_core.benchmark", "measure load, tokens and media beside a peer in the same run"),
-    "train": ("nextgpt_core.training.commands", "run a training stage"),
     "evaluate": ("nextgpt_core.evaluation.commands", "judge what a checkpoint makes and understands"),
-    "data": ("nextgpt_core.pocket.commands", "build the pocket profile's data and decoders"),
+    "data": ("nextgpt_core.pocket.commands", "build the pocket profile's pictures and train their decoder"),
+    "dialogues": ("nextgpt_core.pocket.chat_data", "write the pocket profile's training conversations"),
+    "start": ("nextgpt_core.pocket.class_names", "write a checkpoint to start the pocket profile's training from"),
+    "train": ("nextgpt_core.training.commands", "run a training stage"),
     "convert": ("nextgpt_core.official_checkpoint", "read the officially released weights"),
     "memory": ("nextgpt_core.memory", "plan what fits a GPU"),
 }

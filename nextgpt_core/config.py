@@ -98,7 +98,7 @@ class InputProjectorConfig:
 
 @dataclass(frozen=True)
 class OutputProjectorConfig:
-    """A transformer whose learned queries read the run's states, beside a linear path of rank `linear_rank` (0: none)."""
+    """A transformer whose learned queries read a run's states; `linear_rank` is a second path's, 0 for none."""
 
     prompt_shape: tuple[int, int]
     width: int = 512
@@ -174,9 +174,7 @@ def parse(kind: Any, value: Any, where: str) -> Any:
             return tuple(parse(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
         if len(value) != len(arguments):
             raise ConfigError(f"{where} has {len(value)} items, expected {len(arguments)}.")
-        return tuple(
-            parse(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(arguments, value, strict=True))
-        )
+        return tuple(parse(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(arguments, value, strict=True)))
     if origin is not None and issubclass(origin, Mapping):
         _expect(value, dict, where)
         return {

@@ -20,6 +20,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    Cache,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
@@ -129,7 +130,7 @@ def _quantised(bits: int, dtype: torch.dtype, device: str) -> dict[str, object]:
 
 
 def _converted(path: Path, cache: Path) -> Path:
-    """A quantised file as bfloat16 safetensors: opening it through the GGUF reader takes half a minute, this a second."""
+    """A quantised file as bfloat16 safetensors: the GGUF reader takes half a minute to open it, this a second."""
     folder = cache / f"{path.stem}.bfloat16"
     if (folder / "model.safetensors").is_file():
         return folder

@@ -50,10 +50,13 @@ _LANGUAGE_CHANNELS = 15  # widths of the language model that a layer's pass has 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Parameters of each part. `tables`: embedding and head, which are never quantised; `kv_bytes`: of one token."""
+    """Parameters of each part. `linear` layers can be quantised, `tables` (embedding and head) never are; then the
+    LoRA `adapter` stays apart. `kv_bytes`: of one token.
+    """
 
     linear: int
     tables: int
+    adapter: int
     kv_bytes: int
     width: int
     projectors: int
@@ -116,6 +119,8 @@ def plan(config: Config, sizes: Sizes, gpu: int) -> Plan:
 def plan_tier(config: Config, sizes: Sizes, gpu: int, tier: Tier) -> Plan:
     """What `tier` would take."""
     language = round(sizes.linear * _BITS_PER_WEIGHT[tier.language_bits] / 8) + 2 * sizes.tables
+    if tier.language_bits < 16:
+        language += 4 * sizes.adapter
     # UNets compute in halves, everything else of a decoder in float32.
     decoders = {
         modality: sum(count * (2 if name == "unet" else 4) for name, count in parts.items())
@@ -146,11 +151,11 @@ def working_bytes(decoder: DecoderConfig) -> int:
 
     The UNet works on all frames, with and without guidance, in halves; the autoencoder frame by frame in float32.
     """
-    settings = decoder.settings
+    settings = {"height": 512, "width": 512, "frames": 1, "seconds": 10, **decoder.settings}
     if decoder.kind == "audioldm":  # a picture of 100 spectra a second, 64 bands high, a quarter of that as latents
         frames, height, width, factor = 1, settings["seconds"] * 100, 64, 4
     else:
-        frames, height, width, factor = settings.get("frames", 1), settings["height"], settings["width"], 8
+        frames, height, width, factor = settings["frames"], settings["height"], settings["width"], 8
     unet = 2 * frames * (height / factor) * (width / factor) * _UNET_CHANNELS * 2
     return round(max(unet, height * width * _VAE_CHANNELS * 4))
 
@@ -168,9 +173,8 @@ def measure(config: Config, folder: Path) -> Sizes:
     language = _language_config(config, folder)
     vocabulary = config.language_model.vocabulary or language.vocab_size
     tables = (1 if language.tie_word_embeddings else 2) * vocabulary * language.hidden_size
-    head = language.hidden_size // language.num_attention_heads
-    attention = 2 * language.hidden_size * head * (language.num_attention_heads + language.num_key_value_heads)
-    layer = attention + 3 * language.hidden_size * language.intermediate_size
+    layers, lora = language.num_hidden_layers, config.language_model.lora
+    linear = _linear_shapes(language)
     with torch.device("meta"):
         projectors: list[nn.Module] = [
             InputProjector(_FEATURES, language.hidden_size, projector.tokens)
@@ -181,14 +185,31 @@ def measure(config: Config, folder: Path) -> Sizes:
             for modality, name in config.writes.items()
         ]
     return Sizes(
-        linear=layer * language.num_hidden_layers,
+        linear=layers * sum(rows * columns for rows, columns in linear.values()),
         tables=tables,
-        kv_bytes=2 * 2 * language.num_hidden_layers * head * language.num_key_value_heads,
+        adapter=layers * lora.rank * sum(sum(linear[target]) for target in lora.targets),
+        kv_bytes=2 * layers * (linear["k_proj"][0] + linear["v_proj"][0]),
         width=language.hidden_size,
         projectors=sum(value.numel() for module in projectors for value in module.parameters()),
         encoders=sum(_encoder_parameters(encoder, folder) for encoder in config.encoders.values()),
         decoders={modality: _decoder_parts(decoder, folder) for modality, decoder in config.decoders.items()},
     )
+
+
+def _linear_shapes(language: LlamaConfig) -> dict[str, tuple[int, int]]:
+    """Of one layer."""
+    width, inner = language.hidden_size, language.intermediate_size
+    head = width // language.num_attention_heads
+    queries, keys = head * language.num_attention_heads, head * language.num_key_value_heads
+    return {
+        "q_proj": (queries, width),
+        "k_proj": (keys, width),
+        "v_proj": (keys, width),
+        "o_proj": (width, queries),
+        "gate_proj": (inner, width),
+        "up_proj": (inner, width),
+        "down_proj": (width, inner),
+    }
 
 
 def _language_config(config: Config, folder: Path) -> LlamaConfig:

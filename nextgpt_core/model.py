@@ -8,7 +8,6 @@ kept here but keys and values of recent prompts, apart by scope; the conversatio
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import threading
 import time
@@ -17,46 +16,40 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextgpt_core import media
-from nextgpt_core.config import Config
+from nextgpt_core.config import Config, InputProjectorConfig
 from nextgpt_core.conversation import (
     ChatOptions,
     Event,
     Media,
     MediaFailed,
-    MediaProgress,
     MediaReady,
     MediaStarted,
     Message,
     Modality,
     Notice,
     Provenance,
-    Text,
-    TextDelta,
     Timings,
     TurnDone,
 )
-from nextgpt_core.decoders import Decoder, build_decoder
+from nextgpt_core.decoders import Decoder
 from nextgpt_core.decoding import Decoding, Key, PrefixCache, SignalRun
-from nextgpt_core.encoders import Encoder, build_encoder
+from nextgpt_core.encoders import Encoder
 from nextgpt_core.language_model import LanguageModel
 from nextgpt_core.memory import Plan
+from nextgpt_core.parts import Parts
 from nextgpt_core.projectors import InputProjector, OutputProjector
-from nextgpt_core.prompt import PromptRenderer, Run, Segment, Tokens, Upload
-from nextgpt_core.seats import Seats
+from nextgpt_core.prompt import PromptRenderer, Segment, Upload, supervise
 from nextgpt_core.signals import ReplyGrammar, SignalTokens
 from nextgpt_core.tokenizer import TextStream, Tokenizer
-from nextgpt_core.weights import resolve
+from nextgpt_core.turn import Reply, card, steps_as_events
 
 logger = logging.getLogger(__name__)
-Part = TypeVar("Part")
-Made = TypeVar("Made")
 _KEPT_FEATURES = 4096  # items; a feature row is a few kilobytes
 _NAMES = {"image": "pictures", "video": "videos", "audio": "sounds"}
 
@@ -74,7 +67,7 @@ class Losses:
 
 
 class NextGPT(nn.Module):
-    """Built from its config and a language model on its device; `checkpoint.load` does both and adds trained weights."""
+    """Built from its config and a language model on its device; `checkpoint.load` adds the trained weights."""
 
     def __init__(
         self,
@@ -91,18 +84,17 @@ class NextGPT(nn.Module):
         self.language_model = language_model
         self.signals = SignalTokens(config.signals, language_model.vocabulary)
         self.renderer = PromptRenderer(config.language_model.template, tokenizer, self.signals)
-        self._encoders: dict[str, Encoder] = {}
-        self._decoders: dict[Modality, Decoder] = {}
         self._features: OrderedDict[str, Tensor] = OrderedDict()
-        self._notices: list[str] = []
-        self._seats = Seats(str(self.device), plan)
         self._prefixes = PrefixCache(plan.cache_bytes if plan else config.language_model.cache_bytes)
+        self._parts = Parts(config, folder, str(self.device), plan, release=self._forget_prefixes)
         self._lock = threading.Lock()  # pipelines keep state while they run
         stops = config.language_model.template.stop
-        self._stop_ids = [tokenizer.special_tokens[stop] for stop in stops if stop in tokenizer.special_tokens]
+        self.stop_ids = [tokenizer.special_tokens[stop] for stop in stops if stop in tokenizer.special_tokens]
         self.input_projectors = nn.ModuleDict(
             {
-                name: InputProjector(self._encoder(projector.encoder).dim, language_model.width, projector.tokens)
+                name: InputProjector(
+                    self._parts.built_encoder(projector.encoder).dim, language_model.width, projector.tokens
+                )
                 for name, projector in config.input_projectors.items()
             }
         )
@@ -118,16 +110,11 @@ class NextGPT(nn.Module):
         return self.language_model.signal_head.device
 
     def encoder(self, name: str) -> Encoder:
-        """On the device; another part may have had to leave it, see `seats`."""
-        encoder = self._encoder(name)
-        self._seats.take(encoder, "encoder")
-        return encoder
+        return self._parts.encoder(name)
 
     def decoder(self, modality: Modality) -> Decoder:
-        """On the device, loaded on first use. Raises KeyError where the config names none."""
-        decoder = self._part(self._decoders, modality, self._build_decoder)
-        self._seats.take(decoder, "decoder")
-        return decoder
+        """Loaded on first use. Raises KeyError where the config names none."""
+        return self._parts.decoder(modality)
 
     def features(self, item: Media) -> Tensor:
         """The encoder's answer to a file, (rows, dim) on the CPU; each content is encoded once. Raises MediaError."""
@@ -135,7 +122,7 @@ class NextGPT(nn.Module):
         if key not in self._features:
             encoder = self.encoder(self._input(item.modality).encoder)
             inputs = encoder.load(item)
-            features = self._with_room(encoder, lambda: encoder.encode([inputs]))
+            features = self._parts.with_room(encoder, lambda: encoder.encode([inputs]))
             self._features[key] = features[0].float().cpu().clone()  # clone: trainable on
         self._features.move_to_end(key)
         while len(self._features) > _KEPT_FEATURES:
@@ -155,11 +142,11 @@ class NextGPT(nn.Module):
         keys, rows = self._keys(segments), self.rows(segments)
         decoding = Decoding(self.language_model, self.signals, self._prefixes, options.scope)
         stream = TextStream(self.tokenizer, self.config.language_model.template.stop)
-        reply = _Reply()
+        reply = Reply()
         first_token, new_tokens, media_seconds = 0.0, 0, []
         grammar = ReplyGrammar(self.signals, options.wanted)
         sampling = options.sampling or self.config.language_model.sampling
-        for item in decoding.run(keys, rows.detach(), grammar, sampling, self._stop_ids, seed):
+        for item in decoding.run(keys, rows.detach(), grammar, sampling, self.stop_ids, seed):
             first_token = first_token or time.perf_counter() - started
             if isinstance(item, SignalRun):
                 for text in stream.flush():
@@ -177,37 +164,22 @@ class NextGPT(nn.Module):
         speaking = time.perf_counter() - started - first_token - sum(media_seconds)
         rate = (new_tokens - 1) / speaking if new_tokens > 1 and speaking > 0 else 0.0
         timings = Timings(first_token, len(keys), decoding.fed, new_tokens, rate, tuple(media_seconds))
-        while self._notices:
-            yield Notice(self._notices.pop())
+        while self._parts.notices:
+            yield Notice(self._parts.notices.pop())
         yield TurnDone(reply.message(), timings)
 
     def forward(self, conversations: Sequence[Sequence[Message]]) -> Losses:
-        """Teacher-forced: the same prompt, encoders, projectors and language model as `chat`, over whole conversations.
-
-        The text loss covers the assistant's words, its stops, and of a run the first token, which alone is sampled.
-        """
+        """Teacher-forced: the same prompt, encoders, projectors and language model as `chat`, whole conversations."""
         rendered = [self.renderer.render(messages, reply=False) for messages in conversations]
         rows = [self.rows(segments) for segments in rendered]
         padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)
         hidden = self.language_model(padded)  # no mask: padding stands behind, where causal attention never looks
-        sample_of, predicting, labels = [], [], []
-        runs: dict[Modality, list[tuple[int, int, str]]] = {}
-        for index, segments in enumerate(rendered):
-            at = 0
-            for segment in segments:
-                if isinstance(segment, Run):
-                    runs.setdefault(segment.modality, []).append((index, at, segment.caption or ""))
-                bearing = segment.ids[:1] if isinstance(segment, Run) else getattr(segment, "ids", ())
-                if not isinstance(segment, Upload) and segment.loss:
-                    sample_of += [index] * len(bearing)
-                    predicting += range(at - 1, at - 1 + len(bearing))
-                    labels += bearing
-                at += self._length(segment)
-        logits = self.language_model.logits(hidden[sample_of, predicting])
-        text = F.cross_entropy(logits.float(), torch.tensor(labels, device=logits.device))
+        targets = supervise(rendered, self._length)
+        logits = self.language_model.logits(hidden[targets.samples, targets.positions])
+        text = F.cross_entropy(logits.float(), torch.tensor(targets.labels, device=logits.device))
         projected = {
             modality: (self._project_runs(modality, hidden, padded, places), [caption for _, _, caption in places])
-            for modality, places in runs.items()
+            for modality, places in targets.runs.items()
             if modality in self.config.writes
         }
         return Losses(text, projected)
@@ -235,14 +207,13 @@ class NextGPT(nn.Module):
         states = [hidden[i, at : at + length] + rows[i, at : at + length] for i, at, _ in places]
         return self.project(modality, torch.stack(states))
 
-    def _make(self, run: SignalRun, reply: _Reply, options: ChatOptions, seed: int) -> Iterator[Event]:
+    def _make(self, run: SignalRun, reply: Reply, options: ChatOptions, seed: int) -> Iterator[Event]:
         """One medium, from the run's states to the file; yields a progress event a step."""
         modality, index, caption = run.modality, reply.media_count, reply.caption()
         reply.media_count += 1
         if modality not in self.config.decoders:
-            yield MediaFailed(
-                index, modality, f"This model can't make {_NAMES[modality]}: {self.config.name} has no decoder for them."
-            )
+            reason = f"This model can't make {_NAMES[modality]}: {self.config.name} has no decoder for them."
+            yield MediaFailed(index, modality, reason)
             return
         settings = {**self.config.decoders[modality].settings, **options.decoding.get(modality, {})}
         if unknown := settings.keys() - self.config.decoders[modality].settings.keys():
@@ -254,14 +225,15 @@ class NextGPT(nn.Module):
         try:
             with torch.inference_mode():
                 condition = self.project(modality, run.states[None])
-            sample = yield from _steps(
+            sample = yield from steps_as_events(
                 index, lambda on_step: self._generate(modality, condition, settings, seed + index, on_step)
             )
             provenance = Provenance(
                 self.config.name, modality, caption, seed + index, settings, time.perf_counter() - began
             )
             options.out_dir.mkdir(parents=True, exist_ok=True)
-            made = self.decoder(modality).save(sample, options.out_dir / f"{modality}-{uuid.uuid4().hex}", _card(provenance))
+            path = options.out_dir / f"{modality}-{uuid.uuid4().hex}"
+            made = self.decoder(modality).save(sample, path, card(provenance))
         except Exception:  # any fault of one decoder costs one medium, never the reply
             logger.exception("Making the %s failed.", modality)
             yield MediaFailed(index, modality, f"The {modality} could not be made. The log says why.")
@@ -280,22 +252,7 @@ class NextGPT(nn.Module):
     ) -> object:
         with self._lock:
             decoder = self.decoder(modality)
-            return self._with_room(decoder, lambda: decoder.generate(condition, settings, seed, on_step))
-
-    def _with_room(self, part: Encoder | Decoder, work: Callable[[], Made]) -> Made:
-        """Does `work` with `part`. When the device's memory runs out, frees what is not at work and tries once more."""
-        try:
-            return work()
-        except torch.OutOfMemoryError:
-            if not self._seats.make_room(part):
-                raise
-        logger.warning("The GPU's memory ran out; parts that are not at work now wait in the host's memory.")
-        self._prefixes = PrefixCache(0)
-        torch.cuda.empty_cache()
-        self._notices.append(
-            "The GPU's memory ran out. What is not at work is moved out from now on, so turns take a little longer."
-        )
-        return work()
+            return self._parts.with_room(decoder, lambda: decoder.generate(condition, settings, seed, on_step))
 
     def _fitting(self, messages: Sequence[Message]) -> list[Segment]:
         """The newest messages that fit the context beside the longest reply; whole turns leave from the front."""
@@ -313,7 +270,7 @@ class NextGPT(nn.Module):
         if not isinstance(segment, Upload):
             return len(segment.ids)
         projector = self._input(segment.media.modality)
-        return self._encoder(projector.encoder).rows[segment.media.modality] * projector.tokens
+        return self._parts.built_encoder(projector.encoder).rows[segment.media.modality] * projector.tokens
 
     def _keys(self, segments: Sequence[Segment]) -> list[Key]:
         keys: list[Key] = []
@@ -325,7 +282,10 @@ class NextGPT(nn.Module):
                 keys += segment.ids
         return keys
 
-    def _input(self, modality: Modality):
+    def _forget_prefixes(self) -> None:
+        self._prefixes = PrefixCache(0)
+
+    def _input(self, modality: Modality) -> InputProjectorConfig:
         return self.config.input_projectors[self.config.reads[modality]]
 
     def _run_length(self, output_projector: str) -> int:
@@ -335,98 +295,5 @@ class NextGPT(nn.Module):
             if name == output_projector
         }
         if len(lengths) != 1:
-            raise ValueError(f"Modalities that share the output projector {output_projector!r} need runs of one length.")
+            raise ValueError(f"Modalities that share the projector {output_projector!r} need runs of one length.")
         return lengths.pop()
-
-    def _encoder(self, name: str) -> Encoder:
-        """Wherever it is, for its sizes."""
-        return self._part(self._encoders, name, self._build_encoder)
-
-    def _build_encoder(self, name: str) -> Encoder:
-        config = self.config.encoders[name]
-        return build_encoder(config.kind, resolve(config.source, self.folder))
-
-    def _build_decoder(self, modality: Modality) -> Decoder:
-        return build_decoder(self.config.decoders[modality], self.folder)
-
-    def _part(self, parts: dict[str, Part], name: str, build: Callable[[str], Part]) -> Part:
-        if name not in parts:
-            parts[name] = build(name)
-        return parts[name]
-
-
-class _Reply:
-    """What the assistant has said so far in this turn."""
-
-    def __init__(self) -> None:
-        self.parts: list[Text | Media] = []
-        self.media_count = 0
-
-    def say(self, text: str) -> TextDelta:
-        if self.parts and isinstance(self.parts[-1], Text):
-            text_so_far = self.parts.pop().text
-            self.parts.append(Text(text_so_far + text))
-        else:
-            self.parts.append(Text(text))
-        return TextDelta(text)
-
-    def caption(self) -> str:
-        """The last sentence said: what the medium that follows it shows."""
-        said = self.message().text.strip()
-        return re.split(r"(?<=[.!?:])\s+", said)[-1] if said else ""
-
-    def message(self) -> Message:
-        return Message("assistant", tuple(self.parts))
-
-
-def _card(provenance: Provenance) -> dict[str, str]:
-    settings = " ".join(f"{name}={value:g}" for name, value in provenance.settings.items())
-    return {"Software": f"NExT-GPT {provenance.model}", "Description": provenance.caption, "Seed": str(provenance.seed), "Settings": settings}
-
-
-def _steps(index: int, generate: Callable[[Callable[[int, int], None]], object]) -> Iterator[MediaProgress]:
-    """Runs `generate` in a thread and turns its step calls into events; returns what it returned.
-
-    A generator cannot yield from inside a callback. Closing the iterator makes the next step call raise, so the
-    denoising ends there and the thread with it.
-    """
-    condition = threading.Condition()
-    reports: list[tuple[int, int]] = []
-    outcome: list[object] = []
-    closed = False
-
-    def on_step(step: int, steps: int) -> None:
-        with condition:
-            if closed:
-                raise InterruptedError("The turn was stopped.")
-            reports.append((step, steps))
-            condition.notify()
-
-    def work() -> None:
-        try:
-            result: object = generate(on_step)
-        except BaseException as error:  # handed to the waiting side, which raises it
-            result = error
-        with condition:
-            outcome.append(result)
-            condition.notify()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            with condition:
-                condition.wait_for(lambda: reports or outcome)
-                ready, reports[:] = list(reports), []
-                done = bool(outcome)
-            for step, steps in ready:
-                yield MediaProgress(index, step, steps)
-            if done:
-                break
-    finally:
-        with condition:
-            closed = True
-        thread.join()
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0]

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
@@ -26,6 +25,8 @@ from nextgpt_core.config import Config, Source, load_config, save_config
 from nextgpt_core.projectors import InputProjector, OutputProjector
 from nextgpt_core.sentencepiece_model import read_llama_tokenizer
 from nextgpt_core.storage import save_tensors
+from nextgpt_core.vicuna_delta import apply_delta
+from nextgpt_core.weight_folder import WeightFolder
 
 PROFILE = Path(__file__).parent.parent / "checkpoints" / "7b"
 MARKERS = ("<Img>", "</Img>")
@@ -45,19 +46,28 @@ class ConversionError(ValueError):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("format", choices=["official"], help="the released NExT-GPT weights, 7b_tiva_v0")
-    parser.add_argument("folder", type=Path, help="holds pytorch_model.pt, added_tokens.json and tokenizer.model")
-    parser.add_argument("--base", type=Path, required=True, help="Vicuna-7B v0, as a Hugging Face folder")
-    parser.add_argument("--out", type=Path, required=True, help="the checkpoint folder to write")
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    official = kinds.add_parser("official", help="the released NExT-GPT weights, 7b_tiva_v0")
+    official.add_argument("folder", type=Path, help="holds pytorch_model.pt, added_tokens.json and tokenizer.model")
+    official.add_argument("--base", type=Path, required=True, help="Vicuna-7B v0, as a Hugging Face folder")
+    official.add_argument("--out", type=Path, required=True, help="the checkpoint folder to write")
+    vicuna = kinds.add_parser("vicuna", help="Vicuna-7B v0 from LLaMA-7B and the published vicuna-7b-delta-v0")
+    vicuna.add_argument("llama", type=Path, help="LLaMA-7B, as a Hugging Face folder")
+    vicuna.add_argument("delta", type=Path, help="vicuna-7b-delta-v0, as a Hugging Face folder")
+    vicuna.add_argument("--out", type=Path, required=True, help="the folder to write; 13 GB")
 
 
 def run(args: argparse.Namespace) -> int:
     try:
-        convert(args.folder, args.base, args.out)
-    except ConversionError as error:
+        if args.kind == "vicuna":
+            apply_delta(args.llama, args.delta, args.out)
+            print(f"Wrote {args.out}. Name it as --base of: python -m nextgpt_core convert official")
+        else:
+            convert(args.folder, args.base, args.out)
+            print(f"Wrote {args.out}. Start it with: python -m nextgpt_core chat --checkpoint {args.out}")
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"Wrote {args.out}. Start it with: python -m nextgpt_core chat --checkpoint {args.out}")
     return 0
 
 
@@ -171,8 +181,11 @@ def check_base(base: Path, sizes: dict[str, Any], trained: Tensor) -> None:
     Vicuna v0 alone has a 32001st row, for padding. And training moved most rows but little, so rows of the right base
     still point where the release's do, while those of LLaMA-2, trained apart, do not (cosines of 0.02 and less).
     """
-    advice = "The release needs Vicuna-7B v0: LLaMA-7B with the published vicuna-7b-delta-v0 applied."
-    rows = _embedding(base)
+    advice = (
+        "The release needs Vicuna-7B v0: LLaMA-7B with the published vicuna-7b-delta-v0 applied, "
+        "which `python -m nextgpt_core convert vicuna` does."
+    )
+    rows = WeightFolder(base)["model.embed_tokens.weight"]
     if rows.shape[1] != trained.shape[1]:
         raise ConversionError(f"{base} is {rows.shape[1]} wide, the release {trained.shape[1]}. {advice}")
     words = min(len(rows), len(trained))
@@ -188,24 +201,6 @@ def check_base(base: Path, sizes: dict[str, Any], trained: Tensor) -> None:
             f"{base} has {len(rows)} tokens, as LLaMA itself and Vicuna v1.1 and v1.3 have; Vicuna v0 has one more. "
             f"{advice}"
         )
-
-
-def _embedding(base: Path) -> Tensor:
-    """(n, width), read alone, from any of the layouts that a Hugging Face folder can have."""
-    key = "model.embed_tokens.weight"
-    for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
-        if (base / index).is_file():
-            file = base / _read_json(base / index)["weight_map"][key]
-            break
-    else:
-        files = [base / name for name in ("model.safetensors", "pytorch_model.bin") if (base / name).is_file()]
-        if not files:
-            raise ConversionError(f"{base} has no weights: expected model.safetensors or pytorch_model.bin, or parts.")
-        file = files[0]
-    if file.suffix == ".safetensors":
-        with safe_open(file, framework="pt") as tensors:
-            return tensors.get_tensor(key)
-    return torch.load(file, map_location="cpu", weights_only=True, mmap=True)[key]
 
 
 def _read_json(path: Path, hint: str = "") -> dict[str, Any]:

@@ -45,7 +45,9 @@ class OutputProjector(nn.Module):
         )
         self.transformer = nn.Transformer(num_decoder_layers=config.layers, custom_encoder=encoder, **layer)
         self.output = nn.Linear(config.width, out)
-        self.linear = _LinearPath(width * run_length, config.linear_rank, config.prompt_shape) if config.linear_rank else None
+        self.linear = (
+            _LinearPath(width * run_length, config.linear_rank, config.prompt_shape) if config.linear_rank else None
+        )
 
     def forward(self, states: Tensor) -> Tensor:
         """states: (b, run_length, width), hidden states plus input embeddings of a run → (b, length, out)."""

@@ -8,8 +8,8 @@ what it was trained on: the words and the signal run, not the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from nextgpt_core.config import TemplateConfig
@@ -49,6 +49,39 @@ class Upload:
 
 
 Segment = Tokens | Run | Upload
+
+
+@dataclass
+class Targets:
+    """Where a batch bears loss: `labels[i]` is to follow row `positions[i]` of sample `samples[i]`.
+
+    `runs` holds, by modality, each signal run's sample, its first row and its caption.
+    """
+
+    samples: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    runs: dict[Modality, list[tuple[int, int, str]]] = field(default_factory=dict)
+
+
+def supervise(batch: Sequence[Sequence[Segment]], length: Callable[[Segment], int]) -> Targets:
+    """The assistant's words, its stops, and of a signal run the first token, which alone is ever sampled.
+
+    `length` says how many rows a segment has.
+    """
+    targets = Targets()
+    for sample, segments in enumerate(batch):
+        at = 0
+        for segment in segments:
+            if isinstance(segment, Run):
+                targets.runs.setdefault(segment.modality, []).append((sample, at, segment.caption or ""))
+            if not isinstance(segment, Upload) and segment.loss:
+                bearing = segment.ids[:1] if isinstance(segment, Run) else segment.ids
+                targets.samples += [sample] * len(bearing)
+                targets.positions += range(at - 1, at - 1 + len(bearing))
+                targets.labels += bearing
+            at += length(segment)
+    return targets
 
 
 class PromptRenderer:

@@ -10,7 +10,7 @@ _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
 
 class Tokenizer:
-    """A fast tokenizer whose `encode` never yields a special token: "<|im_end|>" typed by a visitor is eleven characters."""
+    """A fast tokenizer whose `encode` never yields a special token: a typed "<|im_end|>" is ten characters."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._backend = tokenizer.backend_tokenizer

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from nextgpt_core import checkpoint, encoders
 
 torch.set_num_threads(2)

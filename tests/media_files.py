@@ -11,6 +11,12 @@ from pathlib import Path
 import av
 import numpy as np
 
+_QUICK = {
+    "libx264": {"preset": "ultrafast", "threads": "1"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "threads": "1"},
+    "libvpx": {"deadline": "realtime", "cpu-used": "8", "threads": "1"},
+}
+
 
 def tone(seconds: float, rate: int = 16_000, hertz: float = 440.0) -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
@@ -43,6 +49,7 @@ def write_container(
             stream = container.add_stream(video_codec, rate=fps)
             stream.height, stream.width = video.shape[1:3]
             stream.pix_fmt = "yuv420p"
+            stream.options = _QUICK.get(video_codec, {})
             streams.append((stream, [av.VideoFrame.from_ndarray(f, format="rgb24") for f in video]))
         if audio is not None:
             audio = np.atleast_2d(audio)
@@ -82,14 +89,14 @@ def write_png_bomb(path: Path, side: int = 13_000) -> Path:
     return path
 
 
-def write_long_flac(path: Path, hours: float = 3.0, rate: int = 1_000) -> Path:
-    """A real FLAC of hours of silence, at a low rate so that it is quick to write."""
-    block = np.zeros((1, 4608), np.int16)
-    with av.open(str(path), "w", format="flac") as container:
-        stream = container.add_stream("flac", rate=rate, layout="mono", options={"compression_level": "0"})
-        for i in range(round(hours * 3600 * rate / block.shape[1])):
-            frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = rate, i * block.shape[1], Fraction(1, rate)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+def write_flac(path: Path, seconds: float, claimed_seconds: float | None = None) -> Path:
+    """A FLAC of a tone, whose header may claim another length; 0 is "unknown", as in a live stream."""
+    rate = 8_000
+    write_container(path, audio=tone(seconds, rate), format="flac", audio_codec="flac", rate=rate)
+    if claimed_seconds is not None:
+        data = bytearray(path.read_bytes())  # 36 bits from byte 21.5: the number of samples
+        count = round(claimed_seconds * rate)
+        data[21] = data[21] & 0xF0 | count >> 32
+        data[22:26] = (count & 0xFFFFFFFF).to_bytes(4, "big")
+        path.write_bytes(data)
     return path

@@ -15,11 +15,12 @@ PACKAGE = ROOT / "nextgpt_core"
 # A module may import from its own storey and from those before it. Clients know the model, not each other's insides.
 STOREYS = [
     {"conversation", "config", "storage"},
-    {"media", "weights", "signals", "prompt", "tokenizer", "sentencepiece_model", "projectors"},
-    {"encoders", "decoders", "decoding", "language_model", "memory", "seats"},
-    {"model", "checkpoint", "official_checkpoint"},
+    {"media", "weights", "signals", "prompt", "tokenizer", "sentencepiece_model", "projectors", "weight_folder"},
+    {"encoders", "decoders", "decoding", "language_model", "memory", "seats", "parts", "turn"},
+    {"model", "checkpoint", "official_checkpoint", "vicuna_delta"},
 ]
 CLIENTS = {"page", "training", "evaluation", "pocket"}
+KNOWS = {"evaluation": {"pocket"}}  # the judges of the pocket decoders render the scenes that these learn from
 EXCHANGED = "nextgpt_core.training.data"  # the sample format, in which clients hand each other conversations
 ENTRIES = {"__main__", "app", "chat_command", "weights_command", "benchmark"}  # they put clients together
 ROOMS = {"gradio": {"page", "app"}, "diffusers": {"decoders", "pocket"}}
@@ -60,7 +61,7 @@ def may_import(part: str) -> set[str]:
             return set().union(*STOREYS[: height + 1])
     everything_below = set().union(*STOREYS)
     if part in CLIENTS:
-        return everything_below | {part}
+        return everything_below | {part} | KNOWS.get(part, set())
     if part in ENTRIES:
         return everything_below | CLIENTS | ENTRIES
     raise AssertionError(f"nextgpt_core.{part} has no place in the house; give it one in STOREYS, CLIENTS or ENTRIES")

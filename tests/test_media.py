@@ -17,7 +17,7 @@ from PIL import Image
 
 from nextgpt_core import media
 from nextgpt_core.media import guard
-from tests.media_files import moving_bar, tone, write_container, write_long_flac, write_png_bomb, write_wav
+from tests.media_files import moving_bar, tone, write_container, write_flac, write_png_bomb, write_wav
 
 READERS = {
     "probe": media.probe,
@@ -204,7 +204,7 @@ def test_a_song_with_a_cover_is_a_sound(tmp_path):
     with av.open(str(path), "w", format="mp3") as song, av.open(str(cover)) as picture:
         sound = song.add_stream("mp3", rate=16_000, layout="mono")
         image = song.add_stream_from_template(picture.streams.video[0])
-        image.disposition = av.stream.Disposition.attached_pic
+        image.disposition = av.stream.Disposition.attached_pic.value
         for packet in picture.demux():
             if packet.size:
                 packet.stream = image
@@ -293,13 +293,12 @@ def test_a_video_of_too_many_pixels_is_refused(tmp_path):
 
 
 def test_three_hours_of_flac_are_refused_before_they_are_held(tmp_path):
-    path = write_long_flac(tmp_path / "opera.flac")
+    path = write_flac(tmp_path / "opera.flac", 2, claimed_seconds=3 * 3600)
     assert "lasts 3 h" in refused(READERS["read_audio"], path)
-    data = bytearray(path.read_bytes())
-    data[21] &= 0xF0  # the number of samples, unknown as in a live stream
-    data[22:26] = bytes(4)
-    (tmp_path / "live.flac").write_bytes(data)
-    assert "more than 60 s" in refused(READERS["read_audio"], tmp_path / "live.flac")
+    path = write_flac(tmp_path / "live.flac", 70, claimed_seconds=0)
+    assert "more than 60 s" in refused(READERS["read_audio"], path)
+    path = write_flac(tmp_path / "cut.flac", 10, claimed_seconds=40)
+    assert "cut off" in refused(READERS["read_audio"], path)
 
 
 @pytest.mark.parametrize("faststart", [False, True])
@@ -384,13 +383,13 @@ def test_the_guard_survives_a_killed_process_and_a_slow_file(tmp_path, monkeypat
 
 def test_the_guard_bounds_memory(tmp_path):
     path = tmp_path / "large.png"
-    Image.new("RGB", (6000, 6000)).save(path)  # 108 megabytes
+    Image.new("RGB", (4000, 4000)).save(path)  # 48 megabytes
     media.probe(path)
     worker = guard._idle[-1].process.pid
     _, most = resource.prlimit(worker, resource.RLIMIT_AS)
     assert most <= 4 << 30
     held = int(Path(f"/proc/{worker}/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.prlimit(worker, resource.RLIMIT_AS, (held + (50 << 20), most))
+    resource.prlimit(worker, resource.RLIMIT_AS, (held + (20 << 20), most))
     message = refused(media.read_image, path)
     assert "memory" in message or "damaged" in message
     resource.prlimit(worker, resource.RLIMIT_AS, (most, most))

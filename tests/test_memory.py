@@ -54,7 +54,13 @@ def test_counts_are_those_of_the_models(config, sizes):
     assert sizes.linear + sizes.tables + norms == _count(llama)
     assert sizes.kv_bytes == 2 * 32 * 4096 * 2  # keys and values, layers, width, two bytes
     assert sizes.projectors == 396_045_568 - 33_554_432 - 2 * 32_038 * 4096  # the release without LoRA and tables
+    assert sizes.adapter == 33_554_432
     assert PUBLISHED_ENCODERS["imagebind"] == _count(imagebind) == sizes.encoders
+
+
+def test_the_adapter_of_new_training_is_counted(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEXTGPT_CACHE", str(tmp_path))
+    assert measure(load_config(memory.CHECKPOINTS / "7b-new"), tmp_path).adapter == 319_815_680
 
 
 def test_published_decoders_are_counted_from_their_architecture():
@@ -154,6 +160,14 @@ def test_what_lies_on_disk_is_counted_there(config, tmp_path):
         tensor.numel() for tensor in components["unet"].state_dict().values()
     )
     assert "text_encoder" not in counted.decoders["audio"]
+
+
+def test_on_a_gpu_the_plan_is_made_for_what_is_free(config, sizes, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (round(23 * GIB), 80 * GIB))
+    without_encoders = dataclasses.replace(config, encoders={})
+    chosen = memory.plan_for_device(without_encoders, tmp_path, "cuda")
+    assert chosen == plan(without_encoders, dataclasses.replace(sizes, encoders=0), 23 * GIB)
+    assert memory.plan_for_device(config, tmp_path, "cpu") is None
 
 
 def test_the_command_prints_the_plan(capsys, tmp_path, monkeypatch):

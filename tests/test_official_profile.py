@@ -175,7 +175,7 @@ def test_a_full_memory_is_freed_once_and_told(model, picture, tmp_path, monkeypa
         return generate(*args)
 
     monkeypatch.setattr(decoder, "generate", out_of_memory_at_first)
-    monkeypatch.setattr(model, "_seats", Seats("cpu", None))
+    monkeypatch.setattr(model._parts, "_seats", Seats("cpu", None))
     options = ChatOptions(sampling=Sampling(max_tokens=2), wanted={"image": "always"}, out_dir=tmp_path, seed=0)
     question = [Message("user", (Text("draw a bus"),))]
     first = list(model.chat(question, options))

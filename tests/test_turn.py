@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tests import tiny
 
 from nextgpt_core import media
 from nextgpt_core.conversation import (
@@ -27,6 +26,7 @@ from nextgpt_core.decoding import Decoding, PrefixCache, SignalRun, Token
 from nextgpt_core.model import NextGPT, TooLongError
 from nextgpt_core.prompt import Run, Tokens
 from nextgpt_core.signals import ReplyGrammar
+from tests import tiny
 
 NEVER = {"image": "never", "video": "never", "audio": "never"}
 
@@ -48,10 +48,10 @@ def test_greedy_ids_equal_hugging_face(model: NextGPT) -> None:
     keys, rows = prompt(model, [user("Hello there, how are you?")])
     ours = [item.id for item in decode(model, keys, rows, Sampling(max_tokens=40))]
     theirs = model.language_model.base.generate(
-        torch.tensor([keys]), max_new_tokens=40, do_sample=False, eos_token_id=model._stop_ids, pad_token_id=1
+        torch.tensor([keys]), max_new_tokens=40, do_sample=False, eos_token_id=model.stop_ids, pad_token_id=1
     )[0, len(keys) :].tolist()
     assert len(ours) > 3
-    assert ours == [token for token in theirs if token not in model._stop_ids]
+    assert ours == [token for token in theirs if token not in model.stop_ids]
 
 
 def test_cached_prefix_equals_none_and_feeds_only_what_is_new(model: NextGPT, tmp_path: Path) -> None:
@@ -71,7 +71,9 @@ def test_cached_prefix_equals_none_and_feeds_only_what_is_new(model: NextGPT, tm
 def test_states_of_a_forced_run_equal_teacher_forcing(model: NextGPT) -> None:
     messages = [user("Draw a cat")]
     keys, rows = prompt(model, messages)
-    items = list(decode(model, keys, rows, Sampling(max_tokens=5), {"video": "always", "image": "never", "audio": "never"}))
+    items = list(
+        decode(model, keys, rows, Sampling(max_tokens=5), {"video": "always", "image": "never", "audio": "never"})
+    )
     run = next(item for item in items if isinstance(item, SignalRun))
     ids = [*keys, *(item.id for item in items if isinstance(item, Token)), *model.signals.runs["video"]]
     embedded = model.language_model.embed(torch.tensor(ids))
@@ -122,7 +124,9 @@ def test_all_media_arrive_in_order_as_real_files(model: NextGPT, tmp_path: Path)
 def test_the_same_seed_gives_the_same_picture(model: NextGPT, tmp_path: Path) -> None:
     wanted = {"image": "always", "video": "never", "audio": "never"}
     first, second = (
-        next(e for e in turn(model, [user("A cat")], tmp_path, wanted=wanted, scope=str(i)) if isinstance(e, MediaReady))
+        next(
+            e for e in turn(model, [user("A cat")], tmp_path, wanted=wanted, scope=str(i)) if isinstance(e, MediaReady)
+        )
         for i in range(2)
     )
     assert Image.open(first.media.path).tobytes() == Image.open(second.media.path).tobytes()
@@ -205,6 +209,8 @@ def prompt(model: NextGPT, messages: list[Message]) -> tuple[list[int], torch.Te
     return model._keys(segments), model.rows(segments)
 
 
-def decode(model: NextGPT, keys: list[int], rows: torch.Tensor, sampling: Sampling, wanted: dict | None = None) -> Iterator:
+def decode(
+    model: NextGPT, keys: list[int], rows: torch.Tensor, sampling: Sampling, wanted: dict | None = None
+) -> Iterator:
     decoding = Decoding(model.language_model, model.signals, PrefixCache(1 << 20))
-    return decoding.run(keys, rows, ReplyGrammar(model.signals, wanted or NEVER), sampling, model._stop_ids, 0)
+    return decoding.run(keys, rows, ReplyGrammar(model.signals, wanted or NEVER), sampling, model.stop_ids, 0)

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import diffusers
 import torch
-from tests.decoders import tiny as tiny_decoders
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -20,6 +19,7 @@ from nextgpt_core import checkpoint, media
 from nextgpt_core.config import load_config
 from nextgpt_core.conversation import Media
 from nextgpt_core.model import NextGPT
+from tests.decoders import tiny as tiny_decoders
 
 SPECIAL = ("<|im_start|>", "<|im_end|>")
 

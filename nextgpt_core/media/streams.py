@@ -20,6 +20,7 @@ from nextgpt_core.media.pictures import MAX_FRAME_PIXELS, animation_frames, is_a
 
 VIDEO_SECONDS = 30.0  # decoded of a longer video
 FRAME_SIDE = 640
+_HD = 1920 * 1088
 _MAX_FRAMES = 30 * 240
 _MAX_CHANNELS, _MAX_RATE = 16, 384_000
 _MAX_DAMAGED_PACKETS = 3  # old files often start or end with a broken one
@@ -179,6 +180,8 @@ def _shown_frames(path: Path) -> Iterator[tuple[float, Any]]:
     with _opened(path, kind) as container:
         stream = _checked_video_stream(path, container)
         stream.thread_type = "AUTO"
+        if stream.codec_context.width * stream.codec_context.height > _HD:
+            stream.codec_context.skip_frame = "NONREF"  # a neighbour will do where decoding all would take minutes
         stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
         for index, frame in enumerate(_decoded(path, container, stream)):
             if index > _MAX_FRAMES:

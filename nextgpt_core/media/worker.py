@@ -18,7 +18,7 @@ from nextgpt_core.media import pictures, streams
 from nextgpt_core.media.kinds import MediaError, shown
 
 _MEMORY = 3 << 30  # bytes of address space; 40 megapixels take half a gigabyte at their worst
-_PROCESSOR_SECONDS = 45  # for one file
+_PROCESSOR_SECONDS = 90  # for one file, over all threads
 _FUNCTIONS = {
     "probe": streams.probe,
     "codecs": streams.codecs,

@@ -1,12 +1,15 @@
-"""What the page's events do. Nothing here raises: whatever goes wrong becomes an answer, and the conversation goes on."""
+"""What the page's events do. Nothing here raises: what goes wrong becomes an answer, and the conversation goes on."""
 
 from __future__ import annotations
 
 import html
 import logging
 import secrets
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from nextgpt_core.media import MediaError
 from nextgpt_core.page import uploads, view
 from nextgpt_core.page.lane import Lane
 from nextgpt_core.page.state import Medium, Reply, Session
-from nextgpt_core.page.words import WORDS, Words
+from nextgpt_core.page.words import WORDS, Words, choose
 
 logger = logging.getLogger(__name__)
 MAX_FILES = 8  # a message
@@ -31,8 +34,9 @@ class Handlers:
         self.lane = lane
         self.folder = folder
 
-    def ask(self, value: Value | None, session: Session) -> tuple[Any, Any]:
+    def ask(self, value: Value | None, session: Session, request: gr.Request) -> tuple[Any, Any]:
         """Puts the message into the conversation: → chat, box. `answer` comes next."""
+        session.language = choose(request.headers.get("accept-language", ""))
         words = self._words(session)
         if session.answering:
             gr.Info(words["still_answering"])
@@ -62,14 +66,14 @@ class Handlers:
             note = self._words(session)["full"]
             session.conversation = session.conversation.answered(session.waiting, Reply().ended("refused", note))
             session.waiting = None
-        session.answering = False
+        session.answering = None
         return self._view(session), idle_box()
 
     def chat(self, message: Value, session: Session) -> Iterator[tuple[str, list[str]]]:
         """Answers one message of a conversation.
 
-        message: {"text": "...", "files": [...]}, files as uploads (`handle_file` in gradio_client). Returns the answer's
-        text and the files of its pictures, videos and sounds. Calls of one client continue one conversation.
+        message: {"text": "...", "files": [...]}, files as uploads (`handle_file` in gradio_client). Returns the
+        answer's text and the files of its pictures, videos and sounds. Calls of one client continue one conversation.
         """
         if refusal := self._accept(message, session):
             yield refusal, []
@@ -88,14 +92,14 @@ class Handlers:
             return words["too_many_files"].format(limit=MAX_FILES)
         said = (Text(text),) if text.strip() else ()
         conversation = session.conversation
-        session.stop.clear()
         try:
             media = tuple(uploads.take(Path(file), self.folder / conversation.id) for file in files)
         except MediaError as error:
             session.conversation = conversation.asking(Message("user", said), Reply().ended("refused", str(error)))
             return ""
         session.conversation = conversation.asking(Message("user", (*media, *said)))
-        session.waiting, session.answering = session.conversation.turns[-1].id, True
+        session.waiting = session.answering = session.conversation.turns[-1].id
+        session.stop = threading.Event()
         return ""
 
     def _answer(self, session: Session) -> Iterator[str]:
@@ -104,15 +108,16 @@ class Handlers:
         if turn is None:
             yield ""
             return
-        reply = Reply()
+        reply, stop = Reply(), session.stop
         try:
             options = ChatOptions(out_dir=self.folder / session.conversation.id, scope=session.conversation.id)
             messages = session.conversation.messages(turn)
-            for waiting, events in self.lane.turn(messages, options, session.stop):
-                for event in events:
-                    reply = reply.after(event, time.monotonic())
-                session.conversation = session.conversation.answered(turn, reply)
-                yield waiting
+            with closing(self.lane.turn(messages, options, stop)) as progress:
+                for waiting, events in progress:
+                    for event in events:
+                        reply = reply.after(event, time.monotonic())
+                    session.conversation = session.conversation.answered(turn, reply)
+                    yield waiting
             if not reply.ending:
                 reply = reply.ended("stopped")
         except Exception as error:
@@ -121,7 +126,8 @@ class Handlers:
             if not reply.ending:
                 reply = reply.ended("stopped")
             session.conversation = session.conversation.answered(turn, reply)
-            session.answering = False
+            if session.answering == turn:
+                session.answering = None
         yield ""
 
     def _view(self, session: Session) -> list[dict[str, object]]:
@@ -150,11 +156,8 @@ def plain(reply: Reply, words: Words) -> str:
 
 def _is_refusal(error: Exception) -> bool:
     """Whether the fault lies in the message, and the error's words are for the one who wrote it."""
-    if isinstance(error, MediaError):
-        return True
-    from nextgpt_core.model import TooLongError  # here, because torch comes with it
-
-    return isinstance(error, TooLongError)
+    model = sys.modules.get("nextgpt_core.model")  # not imported here: torch comes with it, and who raises has it
+    return isinstance(error, MediaError) or (model is not None and isinstance(error, model.TooLongError))
 
 
 def _reference() -> str:

@@ -6,6 +6,7 @@ thread ends at the model's next event then; the turn after it waits for that, ne
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Protocol
 from nextgpt_core.config import Config
 from nextgpt_core.conversation import ChatOptions, Event, Message
 
+logger = logging.getLogger(__name__)
 POLL = 0.1  # seconds between two looks at the stop sign
 _PACE = 0.05  # seconds between two batches: more often than a screen can be read costs only traffic
 
@@ -42,6 +44,7 @@ class Lane:
         try:
             self._model.set_result(self._load())
         except BaseException as error:  # whoever asks the model hears of it
+            logger.error("The model could not be loaded: %s", error)
             self._model.set_exception(error)
 
     @property
@@ -69,8 +72,8 @@ class Lane:
         )
         thread.start()
         waiting = self.state
-        yield waiting, []
         try:
+            yield waiting, []
             while not stop.is_set():
                 batch, ended = _drain(events)
                 if batch:
@@ -108,7 +111,7 @@ class Lane:
             events.put(error)
 
 
-def _drain(events: queue.SimpleQueue) -> tuple[list[Event], BaseException | None | bool]:
+def _drain(events: queue.SimpleQueue) -> tuple[list[Event], BaseException | bool | None]:
     """Everything that has arrived, after waiting up to POLL for the first; and the end, or False if it is not there."""
     batch: list[Event] = []
     try:

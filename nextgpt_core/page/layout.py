@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from nextgpt_core.page.handlers import Handlers
 from nextgpt_core.page.headers import SecurityHeaders
 from nextgpt_core.page.lane import Lane
+from nextgpt_core.page.retention import KEPT, keep_sweeping
 from nextgpt_core.page.state import Session
 from nextgpt_core.page.words import WORDS
 
@@ -26,8 +27,10 @@ _FILE_TYPES = ["image", "video", "audio", ".heic", ".heif", ".avif", ".mkv", ".m
 def build(lane: Lane, folder: Path) -> gr.Blocks:
     """The page; conversations and their files are kept under `folder`."""
     words, handlers = WORDS["en"], Handlers(lane, folder)
-    with gr.Blocks(title=words["title"], fill_height=True, analytics_enabled=False) as page:
-        session = gr.State(Session(), time_to_live=24 * 3600)
+    with gr.Blocks(
+        title=words["title"], fill_height=True, analytics_enabled=False, delete_cache=(600, int(KEPT))
+    ) as page:
+        session = gr.State(Session(), time_to_live=KEPT)
         gr.HTML(f"<h1>{words['title']}</h1><p>{words['tagline']}</p>", elem_id="head")
         chat = gr.Chatbot(
             elem_id="chat",
@@ -85,6 +88,7 @@ def launch(page: gr.Blocks, folder: Path, host: str | None = None, port: int | N
     """Serves the page in the background and returns its address. None stands for GRADIO_SERVER_NAME and _PORT."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     folder.mkdir(parents=True, exist_ok=True)
+    keep_sweeping(folder)
     _, address, _ = page.launch(
         server_name=host,
         server_port=port,

@@ -19,6 +19,7 @@ from nextgpt_core.conversation import (
     MediaStarted,
     Message,
     Modality,
+    Notice,
     Provenance,
     Text,
     TextDelta,
@@ -55,7 +56,7 @@ class Reply:
     """What the assistant answered, so far or in the end. `ending` is "" while it runs.
 
     An ending is "done", "stopped", "refused" (the message could not be read; `note` says why) or "failed" (a fault of
-    ours; `note` is its reference).
+    ours; `note` is its reference). With "done", `note` tells people something about how the turn went.
     """
 
     parts: tuple[Text | Medium, ...] = ()
@@ -84,6 +85,8 @@ class Reply:
                 return self._with(replace(self.medium(event.index), failure=event.reason))
             medium = Medium(event.index, event.modality, "", failure=event.reason)
             return replace(self, parts=(*self.parts, medium))
+        if isinstance(event, Notice):
+            return replace(self, note=event.text)
         assert isinstance(event, TurnDone)
         return replace(self, ending="done", timings=event.timings)
 
@@ -135,7 +138,7 @@ class Conversation:
         for turn in self.turns:
             if turn.id == before:
                 return [*messages, turn.asked]
-            if turn.reply and turn.reply.ending != "refused" and (said := turn.reply.message):
+            if turn.reply and turn.reply.ending in ("done", "stopped") and (said := turn.reply.message):
                 messages += [turn.asked, said]
         return messages
 
@@ -160,8 +163,8 @@ class Session:
         self.conversation = Conversation()
         self.language = "en"
         self.waiting: str | None = None  # the turn that nobody has begun to answer
-        self.answering = False  # from the question on until its answer has ended
-        self.stop = threading.Event()
+        self.answering: str | None = None  # the turn under way, from its question until its answer has ended
+        self.stop = threading.Event()  # of that turn; each has its own, so that an old one can't be woken again
 
     def __deepcopy__(self, memo: dict[int, object]) -> Session:
         return Session()

@@ -37,7 +37,7 @@ def _text(text: str) -> dict[str, str]:
 
 
 def _asked(message: Message, words: Words) -> list[str]:
-    items = [_figure(item, words[f"upload_{item.modality}"], "", "sent") for item in message.media]
+    items = [_figure(item, words[f"upload_{item.modality}"], "sent") for item in message.media]
     if message.text:
         # One line of HTML is one block for Markdown, which then leaves everything in it alone.
         items.append(f'<div class="said">{html.escape(message.text).replace(chr(10), "&#10;")}</div>')
@@ -56,6 +56,8 @@ def _replied(reply: Reply, words: Words) -> list[str]:
         items.append(_note(reply.note, "failed"))
     elif reply.ending == "stopped":
         items.append(_note(words["stopped"], "stopped"))
+    elif reply.note:
+        items.append(_note(reply.note, "stopped"))
     return items or [f'<div class="thinking" role="status">{html.escape(words["thinking"])}<i></i><i></i><i></i></div>']
 
 
@@ -71,7 +73,17 @@ def _medium(medium: Medium, words: Words) -> str:
         return _note(medium.failure, "failed")
     if medium.media is None:
         return _card(medium, words)
-    return _figure(medium.media, medium.caption or words[f"made_{medium.modality}"], medium.caption, "made", words)
+    save, origin = shown(medium.media), medium.provenance
+    below = (
+        f'<div class="actions"><a href="{file_url(save)}" download="{medium.modality}{save.suffix}">'
+        f"{html.escape(words['save'])}</a>"
+    )
+    if origin is not None:
+        steps, seconds = int(origin.settings["steps"]), f"{origin.seconds:.1f}"
+        line = words["provenance"].format(seed=origin.seed, steps=steps, seconds=seconds, model=origin.model)
+        below += f"<small>{html.escape(line)}</small>"
+    alternative = medium.caption or words[f"made_{medium.modality}"]
+    return _figure(medium.media, alternative, "made", _caption(medium.caption) + below + "</div>")
 
 
 def _card(medium: Medium, words: Words) -> str:
@@ -87,7 +99,7 @@ def _card(medium: Medium, words: Words) -> str:
     )
 
 
-def _figure(item: Media, alternative: str, caption: str, kind: str, words: Words | None = None) -> str:
+def _figure(item: Media, alternative: str, kind: str, below: str = "") -> str:
     path = shown(item)
     source, label = file_url(path), html.escape(alternative)
     if path.suffix in _PICTURES:
@@ -96,14 +108,7 @@ def _figure(item: Media, alternative: str, caption: str, kind: str, words: Words
         element = f'<video src="{source}" controls loop muted playsinline preload="metadata" title="{label}"></video>'
     else:
         element = f'<audio src="{source}" controls preload="metadata" title="{label}"></audio>'
-    save = ""
-    if words is not None:
-        name = f"{item.modality}{path.suffix}"
-        save = f'<div class="actions"><a href="{source}" download="{name}">{html.escape(words["save"])}</a></div>'
-    return (
-        f'<figure class="medium {kind} {item.modality}"><div class="frame">{element}</div>'
-        f"{_caption(caption)}{save}</figure>"
-    )
+    return f'<figure class="medium {kind} {item.modality}"><div class="frame">{element}</div>{below}</figure>'
 
 
 def _caption(caption: str) -> str:

@@ -75,7 +75,9 @@ def _sky(random: Random, time: str, horizon: float) -> str:
     else:
         for _ in range(random.randint(1, 3)):
             x, y, r = random.uniform(10, 246), random.uniform(15, max(30, horizon * 0.5)), random.uniform(9, 15)
-            parts += [_circle(x + i * r, y - (i % 2) * r / 2, r * (1 - abs(i) / 5), "#fff", 0.9) for i in (-2, -1, 0, 1, 2)]
+            parts += [
+                _circle(x + i * r, y - (i % 2) * r / 2, r * (1 - abs(i) / 5), "#fff", 0.9) for i in (-2, -1, 0, 1, 2)
+            ]
     return "".join(parts)
 
 
@@ -93,14 +95,15 @@ def _beach(random: Random, time: str) -> str:
     sea = {"day": ("#1d86c8", "#5fd0dd"), "sunset": ("#8a5a9b", "#f0a58a"), "night": ("#0e1c4a", "#24477c")}
     sand = {"day": ("#f6dfa4", "#e8c27a"), "sunset": ("#eebd8c", "#c98d62"), "night": ("#8d8474", "#5f5850")}
     top, bottom = sand[time]
-    wave = random.uniform(-8, 8)
+    bend = shore + random.uniform(-8, 8)
+    foam = f"M0 {shore:.0f} Q64 {bend:.0f} 128 {shore:.0f} T256 {shore:.0f} V256 H0 Z"
     return (
         _sky(random, time, horizon)
         + _gradient("sea", horizon, shore - horizon + 14, *sea[time])
-        + f'<path d="M0 {shore:.0f} Q64 {shore + wave:.0f} 128 {shore:.0f} T256 {shore:.0f} V256 H0 Z" fill="#fff" opacity="0.7"/>'
         + f'<defs><linearGradient id="sand" x1="0" y1="0" x2="0" y2="1"><stop offset="0" stop-color="{top}"/>'
         + f'<stop offset="1" stop-color="{bottom}"/></linearGradient></defs>'
-        + f'<path d="M0 {shore + 6:.0f} Q64 {shore + 6 + wave:.0f} 128 {shore + 6:.0f} T256 {shore + 6:.0f} V256 H0 Z" fill="url(#sand)"/>'
+        + f'<path d="{foam}" fill="#fff" opacity="0.7"/>'
+        + f'<path d="{foam}" fill="url(#sand)" transform="translate(0 6)"/>'
     )
 
 
@@ -119,7 +122,11 @@ def _snow(random: Random, time: str) -> str:
     horizon = random.uniform(115, 145)
     ground = {"day": ("#ffffff", "#d9ebf7"), "sunset": ("#fde7e0", "#e2c3d3"), "night": ("#b9c8e6", "#8397c4")}
     far = {"day": "#dcecf8", "sunset": "#ecc9cf", "night": "#7588ba"}[time]
-    parts = [_sky(random, time, horizon + 40), _hill(random, horizon - 6, far), _shade(ground, "snow", time, horizon + 14)]
+    parts = [
+        _sky(random, time, horizon + 40),
+        _hill(random, horizon - 6, far),
+        _shade(ground, "snow", time, horizon + 14),
+    ]
     for _ in range(45):
         parts.append(_circle(random.uniform(0, 256), random.uniform(0, 256), random.uniform(1.2, 2.6), "#fff", 0.95))
     return "".join(parts)

@@ -61,7 +61,7 @@ _UNSAID = ("face-", "heart", "hand", "emotion", "time", "place-map", "office", "
 
 def article(noun: str) -> str:
     """ "an apple", "a dog", "sunglasses": plural and mass nouns stay bare."""
-    if noun.endswith("s") and not noun.endswith(("ss", "us", "is", "bus")) or noun in ("rain", "snow", "wind"):
+    if (noun.endswith("s") and not noun.endswith(("ss", "us", "is", "bus"))) or noun in ("rain", "snow", "wind"):
         return noun
     return f"an {noun}" if noun[0].lower() in "aeiou" and not noun.startswith(("uni", "eu", "one")) else f"a {noun}"
 
@@ -84,7 +84,7 @@ def plural(noun: str) -> str:
 
 
 class CaptionSampler:
-    """Draws captions. `scene` gives one of a picture that the image decoder learns from; half of them come from there."""
+    """Draws captions; half of those for pictures come from `scene`, what the image decoder learns from, if given."""
 
     def __init__(self, rng: Random, scene: Callable[[], str] | None = None) -> None:
         self._rng = rng

@@ -1,4 +1,4 @@
-"""Writes the pocket profile's training conversations: `python -m nextgpt_core data chat --out DIR`."""
+"""Writes the pocket profile's training conversations: `python -m nextgpt_core dialogues --out DIR`."""
 
 from __future__ import annotations
 
@@ -46,16 +46,12 @@ def run(args: argparse.Namespace) -> int:
     if shown:
         kinds["files"] = writer.about_a_file
     for name, write in kinds.items():
-        write_conversations(
-            (write() for _ in tqdm(range(args.count), desc=name)), args.out / f"{name}.jsonl"
-        )
+        write_conversations((write() for _ in tqdm(range(args.count), desc=name)), args.out / f"{name}.jsonl")
     if args.replay:
         model = checkpoint.build(checkpoint.POCKET, load_config(checkpoint.POCKET)).eval()
         model.language_model.merge_lora()
         with torch.inference_mode():
-            write_conversations(
-                replay.answer(model, replay.questions(rng, args.replay)), args.out / "replay.jsonl"
-            )
+            write_conversations(replay.answer(model, replay.questions(rng, args.replay)), args.out / "replay.jsonl")
     return 0
 
 
@@ -72,8 +68,8 @@ def _scene_captions(seed: int) -> Callable[[], str]:
     return draw
 
 
-def labelled(folder: Path | None, modality: Modality, held_out: bool = False) -> Shown:
-    """(file, modality, what it shows). A tenth of the photos' classes, and of each animal's recordings, is held out."""
+def labelled(folder: Path | None, modality: Modality) -> Shown:
+    """(file, modality, what it shows), less a tenth that is held out: of the photos' classes, of the recordings."""
     if folder is None:
         return []
     items = []
@@ -81,6 +77,6 @@ def labelled(folder: Path | None, modality: Modality, held_out: bool = False) ->
         for number, line in enumerate(file):
             label = json.loads(line)
             which = label.get("class_index", number)
-            if (which % 10 == 7) == held_out:
+            if which % 10 != 7:  # evaluation.understanding judges by these
                 items.append((folder.resolve() / label["file"], modality, article(label["label"])))
     return items

@@ -1,19 +1,39 @@
 """The linear probe that hides in the eyes: an input projector that names ImageNet's classes before any training.
 
-EfficientNet's features end with 1000 class probabilities. A projector whose columns for a class hold the language
-model's own embeddings of that class's name spells the name into the prompt, word by word, in proportion to how sure
-the network is. The names come from the package timm, which lists them in the classifier's order.
+EfficientNet's rows hold 1000 class probabilities. A projector whose columns for a class hold the language model's own
+embeddings of that class's name spells the name into the prompt, word by word, in proportion to how sure the network
+is. The names come from the package timm, which lists them in the classifier's order.
+`python -m nextgpt_core start --out DIR` writes a checkpoint that begins so.
 """
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
+
 import torch
 
-from nextgpt_core.config import Source
+from nextgpt_core import checkpoint
+from nextgpt_core.config import Source, load_config
 from nextgpt_core.model import NextGPT
 from nextgpt_core.weights import resolve
 
 _INFO = "pypi:timm==1.0.31!timm/data/_info/"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint", type=Path, default=checkpoint.POCKET, help="the folder whose config.json counts"
+    )
+    parser.add_argument("--out", type=Path, required=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    torch.manual_seed(0)
+    model = checkpoint.build(args.checkpoint, load_config(args.checkpoint))
+    spell_classes(model)
+    checkpoint.save(model, args.out)
+    return 0
 
 
 def class_names() -> list[str]:

@@ -21,7 +21,9 @@ def to_hsv(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     safe = np.where(span > 0, span, 1)
     red, green, blue = (rgb[..., i] for i in range(3))
     hue = np.where(
-        high == red, (green - blue) / safe % 6, np.where(high == green, (blue - red) / safe + 2, (red - green) / safe + 4)
+        high == red,
+        (green - blue) / safe % 6,
+        np.where(high == green, (blue - red) / safe + 2, (red - green) / safe + 4),
     )
     return np.where(span > 0, hue / 6, 0), np.where(high > 0, span / np.where(high > 0, high, 1), 0), high
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nextgpt_core.decoders.folder import save_folder
 from nextgpt_core.decoders.sentence_condition import unit_rms
@@ -46,25 +46,35 @@ def new_scheduler() -> DDIMScheduler:
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
         clip_sample=False,
+        steps_offset=1,
     )
 
 
 class DenoiserTask:
-    """A `training.Task` over shards of latents. `draw` paints a sample sheet from a network at a path."""
+    """A `training.Task` over `rows` of shards, in which a row may stand several times.
+
+    `weights` (channels,) says how much an error in each latent channel counts. `write` exports a network and `draw`
+    paints a sample sheet from it, each to a path.
+    """
 
     def __init__(
         self,
         network: UNet2DConditionModel,
         shards: Shards,
+        rows: Tensor,
+        weights: Tensor,
         write: Callable[[UNet2DConditionModel, Path], None],
         draw: Callable[[UNet2DConditionModel, Path], None],
     ) -> None:
-        self.network, self.rows = network, len(shards)
-        self._shards, self._write, self._draw = shards, write, draw
+        self.network, self.rows = network.to(memory_format=torch.channels_last), len(rows)
+        if not torch.cuda.is_available():
+            network.set_attn_processor(AttnProcessor())  # fused attention's gradient is several times slower on a CPU
+        self._shards, self._rows, self._write, self._draw = shards, rows, write, draw
+        self._weights = (weights / weights.mean()).view(1, -1, 1, 1)
         self._alphas = new_scheduler().alphas_cumprod
 
     def loss(self, network: nn.Module, rows: Tensor, device: torch.device) -> Tensor:
-        latents, condition = (part.to(device) for part in self._shards.read(rows))
+        latents, condition = (part.to(device) for part in self._shards.read(self._rows[rows]))
         condition = disturb(condition)
         times = (torch.sigmoid(torch.randn(len(rows))) * 1000).long().clamp_(0, 999)
         alpha = self._alphas[times].view(-1, 1, 1, 1).to(device)
@@ -72,7 +82,7 @@ class DenoiserTask:
         noised = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
         predicted = network(noised, times.to(device), encoder_hidden_states=condition, return_dict=False)[0]
-        return F.mse_loss(predicted.float(), velocity)
+        return ((predicted.float() - velocity).square() * self._weights.to(device)).mean()
 
     def draw_samples(self, network: UNet2DConditionModel, path: Path) -> None:
         self._draw(network, path)

@@ -141,11 +141,9 @@ class DialogueWriter:
         return [*messages, self.reply([(made, caption)])]
 
     def caption_only(self) -> list[Message]:
-        """The shortest way from a caption to a run: most of what the alignment learns from."""
+        """The shortest way from a caption to a run, without a request: most of what the alignment learns from."""
         modality = self._modality()
-        caption = self._captions(modality)
-        request = f"Make {article(NOUNS[modality][0])} of {caption}." if modality != "audio" else f"Make the sound of {caption}."
-        return [self._user(request), self.reply([(modality, caption)], _REPLIES[modality][:1])]
+        return [self.reply([(modality, self._captions(modality))], _REPLIES[modality][:1])]
 
     def request(self, modality: Modality, caption: str) -> str:
         rng = self._rng

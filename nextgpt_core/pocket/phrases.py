@@ -82,6 +82,11 @@ def whole(phrase: str, noun: str, style: str, plain: bool, random: Random) -> st
     return phrase
 
 
+def in_style(noun: str, style: str) -> str:
+    """ "a cartoon of a dog": one object with its style said in the plainest way."""
+    return _STYLES[style][0].format(article(noun))
+
+
 def repeated(nouns: Sequence[str]) -> str:
     """ "cat, cat": the count by repetition."""
     return ", ".join(nouns)

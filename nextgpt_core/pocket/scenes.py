@@ -69,7 +69,8 @@ class SceneSampler:
         self._names = list(self._concepts)
         self._weights = [2.0 if c.group.startswith(_LIKED) else 1.0 for c in self._concepts.values()]
         self._styles = {
-            name: [s for s in STYLES if (name, s) in sprites.rows and not style_held_out(name, s)] for name in self._names
+            name: [s for s in STYLES if (name, s) in sprites.rows and not style_held_out(name, s)]
+            for name in self._names
         }
 
     def __call__(self) -> Scene:
@@ -83,7 +84,9 @@ class SceneSampler:
         noun = phrases.name(self._concepts[concept], random)
         colour, said = self._colour(concept, style, 0.22)
         size = random.choice(("small", "big")) if random.random() < 0.06 else None
-        side = {"small": random.uniform(0.3, 0.42), "big": random.uniform(0.9, 0.96)}.get(size, random.uniform(0.7, 0.86))
+        side = {"small": random.uniform(0.3, 0.42), "big": random.uniform(0.9, 0.96)}.get(
+            size, random.uniform(0.7, 0.86)
+        )
         item = Item(concept, style, colour, *(0.5 + random.uniform(-0.3, 0.3) * (1 - side) for _ in "xy"), side)
         phrase = phrases.thing(noun, said, size, 1, random)
         background = "white"

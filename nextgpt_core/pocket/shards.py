@@ -7,7 +7,7 @@ A shard is a folder of four arrays, half precision and memory-mapped: `latents.n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,11 @@ class Shards:
             raise FileNotFoundError(f"{folder} holds no shards. Build them with `python -m nextgpt_core data images`.")
         self._starts = np.cumsum([0, *(len(part.latents) for part in self._parts)])
         self.length, self.width = length, self._parts[0].sentences.shape[1]
+
+    def scenes(self) -> Iterator[str]:
+        """The line of JSON of every row."""
+        for part in self._parts:
+            yield from part.scenes.read_text(encoding="utf-8").splitlines()
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -60,3 +65,4 @@ class _Shard:
             np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("latents", "sentences", "tokens")
         )
         self.starts = np.load(folder / "starts.npy")
+        self.scenes = folder / "scenes.jsonl"

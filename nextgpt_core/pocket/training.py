@@ -34,9 +34,10 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast. The learning rate rises over `warmup` steps and falls to 0 at `steps` along a cosine.
+    """How long and how fast: until `steps` are made or `minutes` are over, whichever comes first.
 
-    `minutes` stops earlier, with the state saved, so that a run can be spread over sittings.
+    The learning rate rises over `warmup` steps and falls along a cosine to 0 at that end. Minutes count over all
+    sittings of a run; only a plan without them gives the same network on a faster machine.
     """
 
     steps: int
@@ -69,7 +70,7 @@ def train(task: Task, folder: Path, plan: Plan) -> nn.Module:
     accelerator = Accelerator(mixed_precision=plan.precision)
     torch.manual_seed(plan.seed)
     decay = {True: [], False: []}
-    for parameter in task.network.parameters():
+    for parameter in filter(lambda p: p.requires_grad, task.network.parameters()):
         decay[parameter.ndim > 1].append(parameter)
     groups = [{"params": decay[True]}, {"params": decay[False], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, plan.learning_rate, (0.9, 0.99), weight_decay=plan.weight_decay, fused=True)
@@ -84,9 +85,9 @@ def train(task: Task, folder: Path, plan: Plan) -> nn.Module:
 
     began = saved = time.monotonic()
     before, running = progress.seconds, 0.0
-    while progress.step < plan.steps and time.monotonic() - began < 60 * plan.minutes:
+    while (done := max(progress.step / plan.steps, progress.seconds / 60 / plan.minutes)) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * _rate(progress.step, plan)
+            group["lr"] = plan.learning_rate * min(1.0, (progress.step + 1) / plan.warmup) * _cosine(done)
         rows = batch_rows(progress.step, plan.batch, task.rows, plan.seed)
         with accelerator.autocast():
             loss = task.loss(network, rows, accelerator.device)
@@ -122,9 +123,8 @@ def batch_rows(step: int, batch: int, rows: int, seed: int) -> Tensor:
     return torch.cat(numbers)[:batch]
 
 
-def _rate(step: int, plan: Plan) -> float:
-    warm = min(1.0, (step + 1) / plan.warmup)
-    return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / plan.steps)))
+def _cosine(done: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _save(accelerator: Accelerator, task: Task, average: EMAModel, step: int, folder: Path) -> None:

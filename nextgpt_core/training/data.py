@@ -72,8 +72,7 @@ class Blend:
     def _block(self, number: int) -> list[list[Conversation]]:
         rng = random.Random(f"{self.seed} {number}")
         drawn = [
-            rng.choice(source)
-            for source in rng.choices(self.sources, self.weights, k=self.batch_size * self._pool)
+            rng.choice(source) for source in rng.choices(self.sources, self.weights, k=self.batch_size * self._pool)
         ]
         drawn.sort(key=_length)
         batches = [drawn[i : i + self.batch_size] for i in range(0, len(drawn), self.batch_size)]

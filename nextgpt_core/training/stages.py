@@ -30,7 +30,7 @@ STAGES = {
         Stage("decode", trains={"output": 1e-3, "signals": 2e-3, "lora": 5e-4}, losses={"text": 0.3, "caption": 1.0}),
         Stage(
             "instruct",
-            trains={"lora": 4e-4, "signals": 1e-3, "input": 2e-4, "output": 5e-4},
+            trains={"lora": 4e-4, "signals": 1e-3, "input": 5e-4, "output": 5e-4},
             losses={"text": 1.0, "caption": 1.0},
         ),
     )

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from transformers import BertConfig, BertModel, BertTokenizer
 
 from nextgpt_core import media
 from nextgpt_core.config import DecoderConfig, Source
 from nextgpt_core.decoders import KINDS, build_decoder, latent_diffusion
 from nextgpt_core.decoders.autoencoder import PocketAutoencoder
 from nextgpt_core.decoders.folder import DecoderError, load_unconditional, save_folder
+from nextgpt_core.decoders.sentence_condition import SentenceCondition
+from nextgpt_core.weights import WeightsError
 from tests.decoders.tiny import LENGTH, PIPELINES, SETTINGS, WIDTH, components
 
 MODALITIES = list(PIPELINES)
@@ -112,6 +115,32 @@ def test_a_stored_unconditional_condition_replaces_the_text_encoder(modality, fo
         assert np.abs(made - expected).max() <= tolerance * scale
         with pytest.raises(DecoderError, match="stores no text encoder"):
             lean.embed_text([CAPTION])
+
+
+def test_without_a_text_encoder_of_its_own_captions_go_through_the_sentence_encoder(folders, tmp_path):
+    """MiniLM's kind of model, named by the config; it is looked for only when a caption is embedded."""
+    letters = {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "bus"])}
+    BertTokenizer(letters).save_pretrained(tmp_path / "sentences")
+    config = BertConfig(
+        vocab_size=len(letters), hidden_size=WIDTH, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "sentences")
+    parts = components("image") | {"text_encoder": None, "tokenizer": None}
+    save_folder(tmp_path / "decoder", PIPELINES["image"], parts, torch.zeros(1, 6, WIDTH))
+
+    source = Source(("file:sentences",))
+    settings = SETTINGS["image"]
+    decoder = build_decoder(DecoderConfig("stable-diffusion", Source(("file:decoder",)), settings, source), tmp_path)
+    condition = decoder.embed_text([CAPTION])
+    assert condition.shape == (1, *decoder.prompt_shape) == (1, 6, WIDTH)
+    torch.testing.assert_close(condition, SentenceCondition(tmp_path / "sentences", 6).embed([CAPTION]))
+    assert decoder.generate(condition, {}, seed=0).shape == (16, 16, 3)
+
+    missing = Source(("file:absent",))
+    chatting = build_decoder(DecoderConfig("stable-diffusion", Source(("file:decoder",)), settings, missing), tmp_path)
+    assert chatting.generate(condition, {}, seed=0).shape == (16, 16, 3)
+    with pytest.raises(WeightsError, match="file:absent"):
+        chatting.embed_text([CAPTION])
 
 
 @pytest.mark.parametrize("modality", MODALITIES)

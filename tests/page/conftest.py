@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from nextgpt_core.page import layout
 from nextgpt_core.page.lane import Lane, Model
 from tests.page.scripted import ScriptedModel
@@ -73,3 +74,20 @@ def open_tab(chromium, address: str, **settings):
     yield page
     context.close()
     assert errors == []
+
+
+IDLE = "#box [data-testid=submit-button]"  # shown only while nothing is being answered
+
+
+def send(tab, text: str) -> None:
+    box = tab.locator("#box textarea")
+    box.fill(text)
+    box.press("Enter")
+
+
+def ask(tab, text: str) -> None:
+    """Sends, and waits for the end of the answer."""
+    asked = tab.locator("#chat .user-row").count()
+    send(tab, text)
+    tab.wait_for_function(f"document.querySelectorAll('#chat .user-row').length > {asked}")
+    tab.wait_for_selector(IDLE)

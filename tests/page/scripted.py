@@ -1,7 +1,8 @@
 """A model that follows a script: the same events as NextGPT, with real small files, and waits where it is told to.
 
 The last message's words choose what happens: `picture`, `clip` and `sound` are made in that order, `slow` makes every
-step take a moment, `fail picture` fails that medium, `crash` raises, `memory` raises as a full GPU does.
+step take a moment, `hold` stays in the middle (of the third word or step) until the test calls `go.set()`, `fail picture`
+fails that medium, `crash` raises, `memory` raises as a full GPU does.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+
 from nextgpt_core import media
 from nextgpt_core.config import Config, DecoderConfig, LanguageModelConfig, LoraConfig, Source, TemplateConfig
 from nextgpt_core.conversation import (
@@ -63,6 +65,7 @@ class ScriptedModel:
     def __init__(self, pause: float = 0.15) -> None:
         self.pause = pause
         self.seen: list[tuple[list[Message], ChatOptions]] = []
+        self.go = threading.Event()
         self.running = 0
         self.most_running = 0
         self._lock = threading.Lock()
@@ -86,9 +89,17 @@ class ScriptedModel:
         pause = self.pause if "slow" in words else 0.0
         parts: list[Text | Media] = []
 
+        making = [modality for modality, name in ASKED_BY.items() if name in words]
+
+        def hold(count: int) -> None:
+            if "hold" in words and count == 3:
+                self.go.wait(60)
+
         def say(text: str) -> Iterator[Event]:
-            for word in text.split(" "):
+            for count, word in enumerate(text.split(" "), start=1):
                 time.sleep(pause)
+                if not making:
+                    hold(count)
                 yield TextDelta(word + " ")
             parts.append(Text(text + " "))
 
@@ -101,17 +112,15 @@ class ScriptedModel:
         files = "".join(f" I got {'an' if m.modality != 'video' else 'a'} {m.modality}." for m in asked.media)
         yield from say(f"Answer {turn} to: {asked.text}.{files}")
         index = 0
-        for modality, name in ASKED_BY.items():
-            if options.wanted.get(modality) != "always" and (
-                name not in words or options.wanted.get(modality) == "never"
-            ):
-                continue
+        for modality in making:
+            name = ASKED_BY[modality]
             settings = {**_SETTINGS[modality], **options.decoding.get(modality, {})}
             caption = f"A {name} of {asked.text}"
             yield MediaStarted(index, modality, caption, int(settings["steps"]))
             for step in range(1, int(settings["steps"]) + 1):
                 time.sleep(pause or 0.005)
                 yield MediaProgress(index, step, int(settings["steps"]))
+                hold(step)
             if "fail" in words:
                 yield MediaFailed(index, modality, f"The {modality} could not be made. The log says why.")
             else:

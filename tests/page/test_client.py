@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from gradio_client import Client, handle_file
+
 from nextgpt_core import media
 from tests.media_files import tone, write_png_bomb, write_wav
 from tests.page.conftest import Served

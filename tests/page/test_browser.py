@@ -1,0 +1,149 @@
+"""The page in a real browser: what a visitor sees and does. Skipped, with a word, where there is no chromium."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.page.conftest import IDLE, ask, open_tab, send
+from tests.page.scripted import make
+
+
+def last_answer(tab) -> str:
+    return tab.locator("#chat .bot-row").last.inner_text().strip()
+
+
+def attach(tab, *files: Path) -> None:
+    with tab.expect_file_chooser() as chooser:
+        tab.get_by_test_id("upload-button").click()
+    chooser.value.set_files(files)
+    tab.wait_for_function(f"document.querySelectorAll('#box .thumbnail-item').length == {len(files)}")
+
+
+def test_media_of_every_kind_really_load(tab):
+    ask(tab, "a picture a clip and a sound")
+    tab.wait_for_function("document.querySelector('#chat img').naturalWidth == 64")
+    for kind in ("video", "audio"):
+        tab.wait_for_function(f"document.querySelector('#chat {kind}').readyState >= 1")
+        assert tab.evaluate(f"document.querySelector('#chat {kind}').error") is None
+    assert tab.evaluate("document.querySelector('#chat video').videoWidth") == 64
+    assert tab.locator("#chat img").get_attribute("alt") == "A picture of a picture a clip and a sound"
+    assert tab.locator("#chat figcaption").count() == 3
+
+
+@pytest.fixture
+def held(served):
+    """The model, which stays in the middle of a `hold` turn until its `go` is set."""
+    served.model.go.clear()
+    yield served.model
+    served.model.go.set()
+
+
+def test_words_are_shown_while_more_are_to_come(tab, held):
+    send(tab, "hold on please")
+    tab.wait_for_function("/Answer 1/.test(document.querySelector('#chat .bot-row')?.innerText)")
+    assert "please" not in last_answer(tab)
+    held.go.set()
+    tab.wait_for_selector(IDLE)
+    assert last_answer(tab) == "Answer 1 to: hold on please."
+
+
+def test_a_card_shows_the_steps_where_the_medium_will_be(tab, held):
+    send(tab, "hold a picture")
+    small = "document.querySelector('#chat small')?.innerText"
+    tab.wait_for_function(f"/^step 3 of 10 · about \\d+ s left$/.test({small})")
+    card = tab.locator("#chat .image .frame").bounding_box()
+    held.go.set()
+    tab.wait_for_selector("#chat .image img")
+    picture = tab.locator("#chat .image .frame").bounding_box()
+    assert (card["width"], card["height"]) == (picture["width"], picture["height"])
+
+
+@pytest.mark.parametrize("moment", ["words", "picture", "clip", "sound"])
+def test_stop_works_in_the_middle_of_a_step_and_the_next_message_is_answered(tab, held, moment):
+    send(tab, f"hold the {moment}")
+    tab.wait_for_selector("#chat .bot-row p" if moment == "words" else "#chat progress[value='3']")
+    tab.locator("#box .stop-button").click()
+    tab.wait_for_selector("#chat .note.stopped")
+    assert held.running == 1  # the step goes on, the page does not wait for it
+    assert tab.locator("#chat progress").count() == 0
+    held.go.set()
+    ask(tab, "hello")
+    assert last_answer(tab).endswith("to: hello.")
+    assert held.running == 0
+
+
+def test_a_clip_plays_on_while_words_arrive(tab):
+    ask(tab, "a clip")
+    tab.evaluate("() => { window.clip = document.querySelector('#chat video'); clip.play() }")
+    ask(tab, "slow words")
+    assert tab.evaluate("clip.isConnected && !clip.paused && clip === document.querySelector('#chat video')")
+
+
+def test_files_go_with_the_message_and_are_shown(tab, served, tmp_path):
+    attach(tab, make("image", tmp_path, {"height": 32, "width": 48}), make("audio", tmp_path, {"seconds": 0.5}))
+    ask(tab, "look")
+    assert {"I got an image", "I got an audio"} <= set(last_answer(tab).split(": look. ")[1].rstrip(".").split(". "))
+    tab.wait_for_function("document.querySelector('#chat .sent img').naturalWidth == 48")
+    assert tab.locator("#box .thumbnail-item").count() == 0
+
+
+def test_a_file_that_cannot_be_read_is_answered_by_one_line(tab, tmp_path):
+    fake = tmp_path / "fake.png"
+    fake.write_text("I am no picture.")
+    attach(tab, fake)
+    ask(tab, "look")
+    assert "fake.png is text" in tab.locator("#chat .note.failed").inner_text()
+    ask(tab, "hello")
+    assert last_answer(tab) == "Answer 1 to: hello."
+
+
+@pytest.mark.parametrize("fault", ["crash", "memory"])
+def test_a_fault_leaves_the_conversation_usable(tab, fault):
+    ask(tab, fault)
+    assert "Reference: " in tab.locator("#chat .note.failed").inner_text()
+    ask(tab, "hello")
+    assert last_answer(tab) == "Answer 1 to: hello."
+
+
+def test_what_is_written_is_shown_as_written_and_loads_nothing(tab):
+    asked: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    hostile = "<img src=http://127.0.0.1:9/a> ![](http://127.0.0.1:9/b)\n\n<script>window.bad=1</script> **[IMG0]**"
+    box = tab.locator("#box textarea")
+    box.fill(hostile)
+    box.press("Enter")
+    tab.wait_for_selector("#chat .bot-row p")
+    tab.wait_for_selector(IDLE)
+    assert tab.locator("#chat .said").inner_text() == hostile
+    assert not [url for url in asked if ":9/" in url]
+    assert tab.evaluate("window.bad") is None
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(chromium, served, scheme):
+    phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme, "is_mobile": True, "has_touch": True}
+    for tab in open_tab(chromium, served.address, **phone):
+        ask(tab, "a picture with " + "averyveryverylongword" * 10)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        assert tab.locator("#box").bounding_box()["y"] < 844
+        paper = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+def test_the_answer_speaks_the_visitors_language(chromium, served):
+    for tab in open_tab(chromium, served.address, locale="zh-CN"):
+        ask(tab, "crash")
+        assert "对话可以继续" in tab.locator("#chat .note.failed").inner_text()
+
+
+def test_nothing_is_asked_of_anybody_else(chromium, served):
+    context = chromium.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(served.address, wait_until="networkidle")
+    context.close()
+    assert asked
+    assert [url for url in asked if not url.startswith((served.address, "data:", "blob:"))] == []
