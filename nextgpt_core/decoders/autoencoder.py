@@ -99,7 +99,7 @@ class PocketAutoencoder(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def start_from_patches(self, pixels: Tensor) -> None:
-        """Sets the linear path to principal components of the patches of `pixels` (n, 3, h, w), each of variance one."""
+        """Sets the linear path to principal components of the patches of `pixels` (n, 3, h, w), of variance one."""
         patches = F.pixel_unshuffle(pixels, PATCH).permute(0, 2, 3, 1).flatten(0, 2)  # (patches, 3 · 32²)
         mean = patches.mean(0)
         _, deviations, components = torch.svd_lowrank(patches - mean, self.config.latent_channels + 16, niter=3)
@@ -110,6 +110,7 @@ class PocketAutoencoder(ModelMixin, ConfigMixin):
         self.to_patches.weight.copy_((components * scale).T[..., None, None])
         self.to_patches.bias.copy_(mean)
 
+    @torch.no_grad()
     def channel_effects(self) -> Tensor:
         """How much one deviation of each latent channel changes pixels through the linear path, (latent_channels,)."""
         return self.to_patches.weight.flatten(1).norm(dim=0) * self.latent_std

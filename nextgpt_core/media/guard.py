@@ -37,7 +37,7 @@ def call(function: str, path: Path, **arguments: Any) -> Any:
         except TimeoutError:
             worker.end()
             raise MediaError(f"{shown(path)} takes more than {SECONDS:.0f} s to read, and was given up.") from None
-        except (OSError, EOFError):
+        except (OSError, EOFError, ValueError, TypeError, KeyError):  # it ended, or talks nonsense
             worker.end()
             raise MediaError(
                 f"{shown(path)} could not be read: it takes too much time or memory, or breaks its decoder."

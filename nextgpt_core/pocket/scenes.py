@@ -118,7 +118,7 @@ class SceneSampler:
         where, time, variant = self._place() if random.random() < 0.4 else ("white", "day", 0)
         noun = phrases.name(self._concepts[concept], random)
         phrase = phrases.thing(noun, said, None, count, random)
-        if where == "white" and random.random() < 0.12:
+        if where == "white" and said is None and random.random() < 0.12:
             phrase = phrases.repeated([noun] * count)
         elif where != "white":
             phrase = f"{phrase} {phrases.place(where, time, random)}"

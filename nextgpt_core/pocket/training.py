@@ -13,6 +13,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol
 
 import torch
@@ -84,7 +85,7 @@ def train(task: Task, folder: Path, plan: Plan) -> nn.Module:
     folder.mkdir(parents=True, exist_ok=True)
 
     began = saved = time.monotonic()
-    before, running = progress.seconds, 0.0
+    before, losses = progress.seconds, []
     while (done := max(progress.step / plan.steps, progress.seconds / 60 / plan.minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * min(1.0, (progress.step + 1) / plan.warmup) * _cosine(done)
@@ -98,12 +99,12 @@ def train(task: Task, folder: Path, plan: Plan) -> nn.Module:
         average.step(task.network.parameters())
         progress.step += 1
         progress.seconds = before + time.monotonic() - began
-        running += loss.item()
+        losses.append(loss.item())
         if progress.step % 25 == 0:
-            line = {"step": progress.step, "seconds": round(progress.seconds, 1), "loss": round(running / 25, 5)}
+            line = {"step": progress.step, "seconds": round(progress.seconds, 1), "loss": round(fmean(losses), 5)}
             with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
-            running = 0.0
+            losses.clear()
         if time.monotonic() - saved > 60 * plan.save_minutes:
             _save(accelerator, task, average, progress.step, folder)
             saved = time.monotonic()

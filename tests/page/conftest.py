@@ -66,7 +66,7 @@ def tab(chromium, served: Served):
 def open_tab(chromium, address: str, **settings):
     context = chromium.new_context(**{"viewport": {"width": 1100, "height": 900}, "locale": "en-US", **settings})
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address)

@@ -1,8 +1,8 @@
 """A model that follows a script: the same events as NextGPT, with real small files, and waits where it is told to.
 
 The last message's words choose what happens: `picture`, `clip` and `sound` are made in that order, `slow` makes every
-step take a moment, `hold` stays in the middle (of the third word or step) until the test calls `go.set()`, `fail picture`
-fails that medium, `crash` raises, `memory` raises as a full GPU does.
+step take a moment, `hold` stays at the third word or step until the test sets `go`, `fail` fails the media, `crash`
+raises, `memory` raises as a full GPU does.
 """
 
 from __future__ import annotations
@@ -88,7 +88,6 @@ class ScriptedModel:
         words = asked.text.split()
         pause = self.pause if "slow" in words else 0.0
         parts: list[Text | Media] = []
-
         making = [modality for modality, name in ASKED_BY.items() if name in words]
 
         def hold(count: int) -> None:
@@ -111,8 +110,7 @@ class ScriptedModel:
         turn = sum(message.role == "user" for message in messages)
         files = "".join(f" I got {'an' if m.modality != 'video' else 'a'} {m.modality}." for m in asked.media)
         yield from say(f"Answer {turn} to: {asked.text}.{files}")
-        index = 0
-        for modality in making:
+        for index, modality in enumerate(making):
             name = ASKED_BY[modality]
             settings = {**_SETTINGS[modality], **options.decoding.get(modality, {})}
             caption = f"A {name} of {asked.text}"
@@ -128,7 +126,6 @@ class ScriptedModel:
                 item = Media(modality, make(modality, options.out_dir, settings, seed), caption)
                 parts.append(item)
                 yield MediaReady(index, item, Provenance("scripted", modality, caption, seed, settings, 0.5))
-            index += 1
         yield TurnDone(Message("assistant", tuple(parts)), Timings(0.1, 10, 10, 5, 50.0))
 
 

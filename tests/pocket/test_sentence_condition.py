@@ -14,10 +14,11 @@ def folder(tmp_path_factory):
     """A random BERT of two layers that knows a dozen words."""
     folder = tmp_path_factory.mktemp("sentences")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "apple", "dog", "two", "cats", "on"]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    BertTokenizerFast(vocab={word: i for i, word in enumerate(words)}).save_pretrained(folder)
     torch.manual_seed(0)
-    config = BertConfig(len(words), 16, 2, 2, 32, max_position_embeddings=64)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+    )
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
 
