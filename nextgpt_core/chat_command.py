@@ -27,9 +27,10 @@ from nextgpt_core.conversation import (
     Notice,
     Text,
     TextDelta,
+    TooLongError,
     TurnDone,
 )
-from nextgpt_core.model import NextGPT, TooLongError
+from nextgpt_core.model import NextGPT
 
 _HELP = "Type a message; /file PATH attaches a file to it, /new starts over, an empty line or Ctrl-D ends."
 

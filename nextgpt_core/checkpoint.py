@@ -117,5 +117,6 @@ def pick_device(device: str) -> str:
 def pick_dtype(device: str) -> torch.dtype:
     """bfloat16 where the hardware multiplies it; elsewhere it would be emulated, slower than float32."""
     if device == "cpu":
-        return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return torch.bfloat16 if fast else torch.float32
     return torch.bfloat16 if device != "cuda" or torch.cuda.is_bf16_supported() else torch.float16

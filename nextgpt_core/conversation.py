@@ -17,6 +17,10 @@ Role = Literal["user", "assistant"]
 Wanted = Literal["auto", "always", "never"]
 
 
+class TooLongError(ValueError):
+    """The last message alone does not fit the context; the message says by how much."""
+
+
 @dataclass(frozen=True)
 class Text:
     text: str

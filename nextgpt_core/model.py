@@ -35,6 +35,7 @@ from nextgpt_core.conversation import (
     Notice,
     Provenance,
     Timings,
+    TooLongError,
     TurnDone,
 )
 from nextgpt_core.decoders import Decoder
@@ -52,10 +53,6 @@ from nextgpt_core.turn import Reply, card, steps_as_events
 logger = logging.getLogger(__name__)
 _KEPT_FEATURES = 4096  # items; a feature row is a few kilobytes
 _NAMES = {"image": "pictures", "video": "videos", "audio": "sounds"}
-
-
-class TooLongError(ValueError):
-    """The last message alone does not fit the context; the message says by how much."""
 
 
 @dataclass(frozen=True)

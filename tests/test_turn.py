@@ -20,10 +20,11 @@ from nextgpt_core.conversation import (
     Sampling,
     Text,
     TextDelta,
+    TooLongError,
     TurnDone,
 )
 from nextgpt_core.decoding import Decoding, PrefixCache, SignalRun, Token
-from nextgpt_core.model import NextGPT, TooLongError
+from nextgpt_core.model import NextGPT
 from nextgpt_core.prompt import Run, Tokens
 from nextgpt_core.signals import ReplyGrammar
 from tests import tiny

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -57,14 +58,21 @@ class EfficientNetLite2:
     class_columns = slice(FEATURES, FEATURES + CLASSES)
 
     def __init__(self, weights: Path):
-        network = Network()
-        network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
-        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # a third faster
+        self.weights = weights
         self.device = "cpu"
 
+    @cached_property
+    def network(self) -> Network:
+        """Read at the first use: a conversation without pictures never waits for it."""
+        network = Network()
+        network.load_state_dict(torch.load(self.weights, weights_only=True, map_location="cpu"))
+        network.eval().requires_grad_(False)
+        return network.to(self.device, memory_format=torch.channels_last)  # a third faster
+
     def to(self, device: str) -> EfficientNetLite2:
-        self.network.to(device)
         self.device = device
+        if "network" in vars(self):
+            self.network.to(device)
         return self
 
     def load(self, item: Media) -> Tensor:

@@ -8,6 +8,7 @@ spectrograms that the published weights were trained on. Reading files is `media
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -37,16 +38,22 @@ class SoundEffects:
     rows = {"audio": 2}
 
     def __init__(self, weights: Path):
-        network = Network()
-        network.load_state_dict(_read_weights(weights))
-        self.network = network.eval().requires_grad_(False)
+        self.weights = weights
         self.device = "cpu"
         self._window = torch.hann_window(WINDOW, periodic=False)
         self._filters = mel_filters()
 
+    @cached_property
+    def network(self) -> Network:
+        """Read at the first use: a conversation without sounds never waits for it."""
+        network = Network()
+        network.load_state_dict(_read_weights(self.weights))
+        return network.eval().requires_grad_(False).to(self.device)
+
     def to(self, device: str) -> SoundEffects:
-        self.network.to(device)
         self.device = device
+        if "network" in vars(self):
+            self.network.to(device)
         return self
 
     def load(self, item: Media) -> Tensor:

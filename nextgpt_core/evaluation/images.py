@@ -131,6 +131,7 @@ def _scenes(
         (place, time): [draw_background(place, time, variant) for variant in range(6)]
         for place in PLACES
         for time in (TIMES if has_times(place) else ("day",))
+        if (place, time) != ("sky", "night")  # the same pictures as "night sky"
     }
     which_place = judges.BackgroundJudge(backgrounds)
     random = Random(1)
