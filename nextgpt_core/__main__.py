@@ -1,4 +1,6 @@
-"""python -m nextgpt_core chat | weights | benchmark | evaluate | data | dialogues | start | train | convert | memory"""
+"""python -m nextgpt_core chat | weights | benchmark | evaluate | data | dialogues | start | train | convert | memory
+| publish
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ COMMANDS = {
     "train": ("nextgpt_core.training.commands", "run a training stage"),
     "convert": ("nextgpt_core.official_checkpoint", "read the officially released weights"),
     "memory": ("nextgpt_core.memory", "plan what fits a GPU"),
+    "publish": ("nextgpt_core.publish_command", "put the chat on a Space"),
 }
 
 

@@ -13,16 +13,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nextgpt_core import checkpoint
 from nextgpt_core.conversation import ChatOptions, MediaReady, Message, Sampling, Text, TurnDone
+from nextgpt_core.lean_llama import packs
 from nextgpt_core.model import NextGPT
 
 _PROMPT = "Write a long story about a sailor who finds an island that is on no map, and what he meets there."
+_SHORT_PROMPT = "Which season is the best one for a walk by the sea?"
 _NO_MEDIA = {"image": "never", "video": "never", "audio": "never"}
 
 
@@ -39,7 +43,10 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     model = checkpoint.load(args.checkpoint, args.device)
     figures["load_seconds"] = time.perf_counter() - began
-    figures["first_token_seconds"] = _median(args.runs, lambda: _turn(model, "Tell me a joke.").timings.first_token)
+    figures["first_token_seconds"] = _median(
+        args.runs, lambda: _turn(model, [_message("Tell me a joke.")]).timings.first_token
+    )
+    figures |= _warm_first_token(model, args.runs)
     figures |= _token_rates(model, args.runs, args.tokens)
     for modality in model.config.decoders:
         figures[f"seconds_per_{modality}"] = _median(args.runs, lambda m=modality: _medium_seconds(model, m))
@@ -47,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({name: round(value, 3) for name, value in figures.items()}, indent=2))
     else:
         for name, value in figures.items():
-            print(f"{name.replace('_', ' '):34}{value:9.2f}")
+            print(f"{name.replace('_', ' '):44}{value:9.2f}")
     return 0
 
 
@@ -67,45 +74,86 @@ def _cold_start(args: argparse.Namespace) -> float:
     return _median(args.runs, start)
 
 
+def _warm_first_token(model: NextGPT, runs: int) -> dict[str, float]:
+    """A new message in a conversation whose earlier turn is cached: only what is new is fed."""
+    hello = Message("user", (Text("Hello!"),))
+    seconds, fed = [], 0
+    for _ in range(runs):
+        scope = f"benchmark {time.monotonic_ns()}"
+        done = _turn(model, [hello], scope=scope)
+        timings = _turn(model, [hello, done.message, _message(_SHORT_PROMPT)], scope=scope).timings
+        seconds.append(timings.first_token)
+        fed = timings.fed_tokens
+    return {f"first_token_of_{fed}_new_ones_seconds": statistics.median(seconds)}
+
+
 def _token_rates(model: NextGPT, runs: int, tokens: int) -> dict[str, float]:
-    """Greedy decoding of the same prompt with the same weights, ours and transformers' `generate`, in turn."""
-    segments = model.renderer.render([Message("user", (Text(_PROMPT),))])
-    ids = torch.tensor([[i for segment in segments for i in segment.ids]], device=model.device)
+    """Decoding the same prompt with the same weights, ours and transformers' `generate`, in turn.
 
-    def ours() -> float:
-        return _turn(model, _PROMPT, tokens).timings.tokens_per_second
-
-    @torch.inference_mode()
-    def theirs() -> float:
-        seconds = []
-        for count in (1, tokens):  # the prompt's own pass is taken off
-            began = time.perf_counter()
-            model.language_model.base.generate(
-                ids, max_new_tokens=count, min_new_tokens=count, do_sample=False, pad_token_id=0
-            )
-            seconds.append(time.perf_counter() - began)
-        return (tokens - 1) / (seconds[1] - seconds[0])
-
-    pairs = [(ours(), theirs()) for _ in range(runs)]
-    return {
-        "tokens_per_second": statistics.median(a for a, _ in pairs),
-        "tokens_per_second_transformers_generate": statistics.median(b for _, b in pairs),
-        "ratio": statistics.median(a / b for a, b in pairs),
-    }
+    `step` is the language model alone. On a CPU with a kernel for it, weights in 8 bits are measured beside the full.
+    """
+    language_model, configured = model.language_model, model.config.language_model.cpu_bits
+    on_cpu = model.device.type == "cpu"
+    variants = {16: "_16_bits", 8: "_8_bits"} if on_cpu and packs(language_model.base.dtype) else {configured: ""}
+    found: dict[str, list[float]] = defaultdict(list)
+    for _ in range(runs):
+        theirs = _generate_rate(model, tokens)
+        found["tokens_per_second_transformers_generate"].append(theirs)
+        for bits, suffix in variants.items():
+            language_model.make_lean(bits)
+            ours = _turn(model, [_message(_PROMPT)], tokens).timings.tokens_per_second
+            found[f"tokens_per_second{suffix}"].append(ours)
+            found[f"ratio{suffix}"].append(ours / theirs)
+            found[f"step_tokens_per_second{suffix}"].append(_step_rate(model, tokens))
+    language_model.make_lean(configured)
+    return {name: statistics.median(values) for name, values in sorted(found.items())}
 
 
-def _turn(model: NextGPT, text: str, tokens: int = 16) -> TurnDone:
-    """One answer without media; a new scope, so that no cached prefix helps."""
-    options = ChatOptions(
-        sampling=Sampling(max_tokens=tokens), seed=0, wanted=_NO_MEDIA, scope=f"benchmark {time.monotonic_ns()}"
-    )
-    return list(model.chat([Message("user", (Text(text),))], options))[-1]
+def _prompt_ids(model: NextGPT) -> Tensor:
+    segments = model.renderer.render([_message(_PROMPT)])
+    return torch.tensor([i for segment in segments for i in segment.ids], device=model.device)
+
+
+@torch.inference_mode()
+def _generate_rate(model: NextGPT, tokens: int) -> float:
+    ids, seconds = _prompt_ids(model)[None], []
+    for count in (1, tokens):  # the prompt's own pass is taken off
+        began = time.perf_counter()
+        model.language_model.base.generate(
+            ids, max_new_tokens=count, min_new_tokens=count, do_sample=False, pad_token_id=0
+        )
+        seconds.append(time.perf_counter() - began)
+    return (tokens - 1) / (seconds[1] - seconds[0])
+
+
+@torch.inference_mode()
+def _step_rate(model: NextGPT, tokens: int) -> float:
+    """Row in, the next token's logits out, on the host as they are needed there."""
+    language_model, fed = model.language_model, model.language_model.new_rows()
+    rows = language_model.embed(_prompt_ids(model))
+    language_model.extend(rows, fed)
+    language_model.extend(rows[:1], fed)  # a GPU records its step at the first
+    began = time.perf_counter()
+    for _ in range(tokens):
+        language_model.next_logits(language_model.extend(rows[:1], fed)[0]).cpu()
+    return tokens / (time.perf_counter() - began)
+
+
+def _message(text: str) -> Message:
+    return Message("user", (Text(text),))
+
+
+def _turn(model: NextGPT, messages: list[Message], tokens: int = 16, scope: str = "") -> TurnDone:
+    """One greedy answer without media; in a scope of its own where none is given, so that no cached prefix helps."""
+    sampling = Sampling(temperature=0.0, max_tokens=tokens)
+    scope = scope or f"benchmark {time.monotonic_ns()}"
+    return list(model.chat(messages, ChatOptions(sampling=sampling, seed=0, wanted=_NO_MEDIA, scope=scope)))[-1]
 
 
 def _medium_seconds(model: NextGPT, modality: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         options = ChatOptions(seed=0, wanted=_NO_MEDIA | {modality: "always"}, out_dir=Path(folder))
-        events = list(model.chat([Message("user", (Text("A red apple."),))], options))
+        events = list(model.chat([_message("A red apple.")], options))
     return sum(event.provenance.seconds for event in events if isinstance(event, MediaReady))
 
 

@@ -41,6 +41,7 @@ def load(folder: Path | str = POCKET, device: str = "auto", training: bool = Fal
     if not training:
         if plan is None or plan.tier.language_bits == 16:  # sums in fewer bits would lose what the adapter adds
             model.language_model.merge_lora()
+            model.language_model.make_lean(config.language_model.cpu_bits)
         model.requires_grad_(False)
     return model.train(training)
 

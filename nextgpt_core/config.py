@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nextgpt_core.conversation import Modality, Sampling
 
@@ -61,7 +61,8 @@ class TemplateConfig:
 @dataclass(frozen=True)
 class LanguageModelConfig:
     """`tokenizer` and `vocabulary` are for checkpoints that bring their own in place of the base's: a tokenizer's
-    files, and an embedding and a head of that many rows.
+    files, and an embedding and a head of that many rows. `cpu_bits` is what single tokens are decoded with on a CPU; a
+    GPU goes by the memory plan.
     """
 
     source: Source
@@ -72,6 +73,7 @@ class LanguageModelConfig:
     cache_bytes: int = 256 * 2**20
     tokenizer: Source | None = None
     vocabulary: int | None = None
+    cpu_bits: Literal[16, 8] = 16
 
 
 @dataclass(frozen=True)

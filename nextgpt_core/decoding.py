@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from nextgpt_core.conversation import Modality, Sampling
-from nextgpt_core.language_model import LanguageModel
+from nextgpt_core.language_model import FedRows, LanguageModel
 from nextgpt_core.signals import ReplyGrammar, SignalTokens
 
 Key = Hashable  # what a row is: a token id, or (content hash, index) for a row of a medium
@@ -43,23 +42,24 @@ class PrefixCache:
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._entries: list[tuple[str, list[Key], DynamicCache]] = []
+        self._entries: list[tuple[str, list[Key], FedRows]] = []
 
-    def take(self, scope: str, keys: Sequence[Key]) -> tuple[int, DynamicCache]:
-        """The cache that holds the longest prefix of `keys`, cut to it; at least one key is left to feed."""
+    def take(self, scope: str, keys: Sequence[Key]) -> FedRows | None:
+        """What holds the longest prefix of `keys`, cut to it; at least one key is left to feed."""
         best, held = None, 0
         for entry in self._entries:
             if entry[0] == scope and (common := _common_prefix(entry[1], keys[:-1])) > held:
                 best, held = entry, common
         if best is None:
-            return 0, DynamicCache()
+            return None
         self._entries = [entry for entry in self._entries if entry is not best]
-        _cut(best[2], held)
-        return held, best[2]
+        best[2].cut(held)
+        return best[2]
 
-    def put(self, scope: str, keys: list[Key], cache: DynamicCache) -> None:
-        self._entries.append((scope, keys, cache))
-        while self._entries and sum(_nbytes(entry[2]) for entry in self._entries) > self._most_bytes:
+    def put(self, scope: str, keys: list[Key], fed: FedRows) -> None:
+        fed.rest()
+        self._entries.append((scope, keys, fed))
+        while self._entries and sum(entry[2].nbytes for entry in self._entries) > self._most_bytes:
             self._entries.pop(0)
 
     def __len__(self) -> int:
@@ -95,12 +95,13 @@ class Decoding:
         Wanted media are made even when `max_tokens` cuts the words short.
         """
         generator = torch.Generator().manual_seed(seed)
-        held, cache = self._prefixes.take(self._scope, keys)
+        fed = self._prefixes.take(self._scope, keys) or self._model.new_rows()
+        held = fed.length
         self.fed = len(keys) - held
         known = list(keys[:held])
         drawn: list[int] = []
         try:
-            hidden = self._feed(rows[held:], keys[held:], cache, known)
+            hidden = self._feed(rows[held:], keys[held:], fed, known)
             while True:
                 finished = self.ended or len(drawn) >= sampling.max_tokens
                 token = None
@@ -117,22 +118,22 @@ class Decoding:
                 if modality is None:
                     yield Token(token)  # before it is fed: the reader need not wait for the next state
                 embedded = self._model.embed(torch.tensor(new, device=rows.device))
-                hidden = self._feed(embedded, new, cache, known)
+                hidden = self._feed(embedded, new, fed, known)
                 if modality is not None:
                     yield SignalRun(modality, hidden + embedded)
         finally:
-            _cut(cache, len(known))  # a pass that failed half-way leaves rows that nothing vouches for
-            self._prefixes.put(self._scope, known, cache)
+            fed.cut(len(known))  # a pass that failed half-way leaves rows that nothing vouches for
+            self._prefixes.put(self._scope, known, fed)
 
-    def _feed(self, rows: Tensor, keys: Sequence[Key], cache: DynamicCache, known: list[Key]) -> Tensor:
-        hidden = self._model(rows[None], cache=cache)[0]
+    def _feed(self, rows: Tensor, keys: Sequence[Key], fed: FedRows, known: list[Key]) -> Tensor:
+        hidden = self._model.extend(rows, fed)
         known.extend(keys)
         return hidden
 
     def _draw(
         self, hidden: Tensor, grammar: ReplyGrammar, sampling: Sampling, drawn: list[int], generator: torch.Generator
     ) -> int:
-        logits = grammar.mask(self._model.logits(hidden).float().cpu())
+        logits = grammar.mask(self._model.next_logits(hidden).float().cpu())
         return sample(penalised(logits, drawn, sampling.repetition_penalty), sampling, generator)
 
 
@@ -149,10 +150,25 @@ def sample(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> in
     """logits: (vocabulary,). Nucleus sampling: the smallest set of tokens whose probabilities reach `top_p`."""
     if sampling.temperature == 0:
         return int(logits.argmax())
-    probabilities, order = (logits / sampling.temperature).softmax(-1).sort(descending=True)
-    outside = probabilities.cumsum(-1) - probabilities >= sampling.top_p
-    probabilities[outside] = 0
-    return int(order[torch.multinomial(probabilities, 1, generator=generator)])
+    probabilities = (logits / sampling.temperature).softmax(-1)
+    order = None
+    if sampling.top_p < 1:
+        probabilities, order = _nucleus(probabilities, sampling.top_p)
+    # One number is drawn and found among the sums: torch.multinomial would draw one for every token.
+    sums = probabilities.double().cumsum(-1)
+    drawn = torch.rand((), generator=generator, dtype=torch.float64) * sums[-1]
+    place = torch.searchsorted(sums, drawn, right=True)
+    return int(place if order is None else order[place])
+
+
+def _nucleus(probabilities: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """Probabilities and ids of the nucleus. The likeliest few mostly hold it; sorting all would take milliseconds."""
+    for count in (256, len(probabilities)):
+        likeliest, order = probabilities.topk(min(count, len(probabilities)))
+        if likeliest.sum() >= top_p:
+            break
+    kept = int((likeliest.cumsum(-1) - likeliest < top_p).sum())
+    return likeliest[:kept], order[:kept]
 
 
 def _common_prefix(a: Sequence[Key], b: Sequence[Key]) -> int:
@@ -162,12 +178,3 @@ def _common_prefix(a: Sequence[Key], b: Sequence[Key]) -> int:
             break
         count += 1
     return count
-
-
-def _cut(cache: DynamicCache, length: int) -> None:
-    if (over := cache.get_seq_length() - length) > 0:
-        cache.crop(-over)
-
-
-def _nbytes(cache: DynamicCache) -> int:
-    return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers if layer.keys is not None)

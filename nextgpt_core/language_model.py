@@ -1,7 +1,10 @@
 """The language model: a frozen Llama with LoRA, and rows for the signal tokens beside its frozen ones.
 
-Embeddings go in, hidden states and logits come out; sampling and caching are `decoding`'s business. What is trained
+Embeddings go in, hidden states and logits come out; sampling and prefixes are `decoding`'s business. What is trained
 here is the LoRA (through peft) and the signal tokens' rows in embedding and head; base weights never change.
+
+There are two ways through the layers. `forward` takes batches through transformers, for training and judging.
+`extend` takes one conversation further, for chat: through `lean_llama` once the LoRA is merged, else like `forward`.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
+from typing import Protocol
 
 import peft
 import torch
@@ -21,17 +25,36 @@ from transformers import (
     AutoTokenizer,
     BitsAndBytesConfig,
     Cache,
+    DynamicCache,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
+from nextgpt_core import lean_llama
 from nextgpt_core.config import LoraConfig
+from nextgpt_core.lean_llama import LeanLlama
 from nextgpt_core.sentencepiece_model import read_llama_tokenizer
 from nextgpt_core.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
+
+
+class FedRows(Protocol):
+    """Keys and values of the rows of one conversation that `extend` has been through, `nbytes` of memory."""
+
+    @property
+    def length(self) -> int: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def cut(self, length: int) -> None:
+        """Forgets the rows behind the first `length`."""
+
+    def rest(self) -> None:
+        """The turn is over: gives back what only a turn at work needs."""
 
 
 class LanguageModel(nn.Module):
@@ -48,6 +71,8 @@ class LanguageModel(nn.Module):
             mean, spread = table.weight.float().mean(0), table.weight.float().std(0)
             rows = mean + 0.1 * spread * torch.randn(signal_count, self.width, device=mean.device)
             setattr(self, name, nn.Parameter(rows))
+        self._merged = False
+        self._lean: LeanLlama | None = None
         peft.inject_adapter_in_model(
             peft.LoraConfig(
                 r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets)
@@ -79,8 +104,28 @@ class LanguageModel(nn.Module):
         """hidden: (…, width) → (…, vocabulary + signals)."""
         return torch.cat([self.base.lm_head(hidden), F.linear(hidden, self.signal_head.to(hidden.dtype))], -1)
 
+    def new_rows(self) -> FedRows:
+        """Those of a conversation of which nothing was fed."""
+        return self._lean.new_cache() if self._lean else _StockRows()
+
+    def extend(self, rows: Tensor, fed: FedRows) -> Tensor:
+        """rows: (n, width), behind those of `fed`, to which they are added → hidden states, same shape."""
+        return self._lean(rows, fed) if self._lean else self(rows[None], cache=fed.cache)[0]
+
+    def next_logits(self, hidden: Tensor) -> Tensor:
+        """hidden: (width,), of a conversation's last row → (vocabulary + signals,)."""
+        if self._lean is None:
+            return self.logits(hidden)
+        signals = F.linear(hidden, self.signal_head.to(hidden.dtype))
+        return torch.cat([self._lean.logits(hidden[None])[0], signals])
+
     def lora_parameters(self) -> dict[str, nn.Parameter]:
-        """The adapter's matrices by their names within the base model."""
+        """The adapter's matrices by their names within the base model. Raises RuntimeError once they are merged."""
+        if self._merged:
+            raise RuntimeError(
+                "This model was loaded for chat: its LoRA is merged into the base weights and can't be saved or "
+                "trained further. Load it with checkpoint.load(folder, training=True) for that."
+            )
         return {name: parameter for name, parameter in self.base.named_parameters() if "lora_" in name}
 
     def merge_lora(self) -> None:
@@ -90,6 +135,43 @@ class LanguageModel(nn.Module):
                 module.merge()
                 parent, _, child = name.rpartition(".")
                 setattr(self.base.get_submodule(parent), child, module.get_base_layer())
+        self._merged = True
+
+    def make_lean(self, bits: int = 16) -> None:
+        """After `merge_lora`: `extend` leaves transformers for the lean step, if the base is a Llama that it can be.
+
+        The base's weights are shared. With `bits` 8, single rows on a CPU go through copies in 8 bits; a CPU or torch
+        without that kernel keeps to the full ones.
+        """
+        if not LeanLlama.fits(self.base):
+            return
+        on_cpu = self.signal_head.device.type == "cpu"
+        if bits == 8 and on_cpu and not lean_llama.packs(self.base.dtype):
+            logger.warning("This torch has no products in 8 bits for this CPU; decoding keeps to 16 bits.")
+            bits = 16
+        self._lean = LeanLlama(self.base, bits if on_cpu else 16)
+
+
+class _StockRows:
+    """FedRows in transformers' own cache."""
+
+    def __init__(self) -> None:
+        self.cache = DynamicCache()
+
+    @property
+    def length(self) -> int:
+        return self.cache.get_seq_length()
+
+    @property
+    def nbytes(self) -> int:
+        return sum(layer.keys.nbytes + layer.values.nbytes for layer in self.cache.layers if layer.keys is not None)
+
+    def cut(self, length: int) -> None:
+        if (over := self.length - length) > 0:
+            self.cache.crop(-over)
+
+    def rest(self) -> None:
+        """Nothing to give back."""
 
 
 def load_base(

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -45,7 +46,7 @@ from nextgpt_core.language_model import LanguageModel
 from nextgpt_core.memory import Plan
 from nextgpt_core.parts import Parts
 from nextgpt_core.projectors import InputProjector, OutputProjector
-from nextgpt_core.prompt import PromptRenderer, Segment, Upload, supervise
+from nextgpt_core.prompt import PromptRenderer, Run, Segment, Upload, supervise
 from nextgpt_core.signals import ReplyGrammar, SignalTokens
 from nextgpt_core.tokenizer import TextStream, Tokenizer
 from nextgpt_core.turn import Reply, card, steps_as_events
@@ -165,6 +166,29 @@ class NextGPT(nn.Module):
             yield Notice(self._parts.notices.pop())
         yield TurnDone(reply.message(), timings)
 
+    def remake(self, messages: Sequence[Message], index: int, options: ChatOptions | None = None) -> Iterator[Event]:
+        """Makes medium `index` of the last message, the assistant's, once more; yields that medium's events.
+
+        The condition is read from the words as they stand there, so with the first making's seed the same comes out.
+        Raises what `chat` raises.
+        """
+        options = options or ChatOptions()
+        seed = secrets.randbelow(2**31) if options.seed is None else options.seed
+        at = [i for i, part in enumerate(messages[-1].parts) if isinstance(part, Media)][index]
+        said = Message("assistant", messages[-1].parts[: at + 1])
+        segments = self._fitting([*messages[:-1], said], reply=False)
+        run = max(i for i, segment in enumerate(segments) if isinstance(segment, Run))
+        rows = self.rows(segments[: run + 1])
+        with torch.inference_mode():
+            hidden = self.language_model(rows[None])[0]  # (n, width)
+        states = (hidden + rows)[-len(segments[run].ids) :]
+        reply = Reply(said.parts[:-1], index)
+        yield from self._make(SignalRun(said.parts[-1].modality, states), reply, options, seed)
+
+    def received(self, item: Media) -> tuple[np.ndarray, int]:
+        """What the encoder gets of an upload, to be looked at or heard, and its rate; see `Encoder`."""
+        return self.encoder(self._input(item.modality).encoder).received(item)
+
     def forward(self, conversations: Sequence[Sequence[Message]]) -> Losses:
         """Teacher-forced: the same prompt, encoders, projectors and language model as `chat`, whole conversations."""
         rendered = [self.renderer.render(messages, reply=False) for messages in conversations]
@@ -251,13 +275,13 @@ class NextGPT(nn.Module):
             decoder = self.decoder(modality)
             return self._parts.with_room(decoder, lambda: decoder.generate(condition, settings, seed, on_step))
 
-    def _fitting(self, messages: Sequence[Message]) -> list[Segment]:
+    def _fitting(self, messages: Sequence[Message], reply: bool = True) -> list[Segment]:
         """The newest messages that fit the context beside the longest reply; whole turns leave from the front."""
         config = self.config.language_model
         room = config.context - config.sampling.max_tokens
         users = [i for i, message in enumerate(messages) if message.role == "user"]
         for first in users:
-            segments = self.renderer.render(messages[first:])
+            segments = self.renderer.render(messages[first:], reply)
             length = sum(map(self._length, segments))
             if length <= room:
                 return segments

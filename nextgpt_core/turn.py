@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 from nextgpt_core.conversation import Media, MediaProgress, Message, Provenance, Text, TextDelta
@@ -18,9 +18,9 @@ Result = TypeVar("Result")
 class Reply:
     """What the assistant has said so far in this turn."""
 
-    def __init__(self) -> None:
-        self.parts: list[Text | Media] = []
-        self.media_count = 0
+    def __init__(self, parts: Sequence[Text | Media] = (), media_count: int = 0) -> None:
+        self.parts: list[Text | Media] = list(parts)
+        self.media_count = media_count
 
     def say(self, text: str) -> TextDelta:
         if self.parts and isinstance(self.parts[-1], Text):

@@ -16,13 +16,13 @@ PACKAGE = ROOT / "nextgpt_core"
 STOREYS = [
     {"conversation", "config", "storage"},
     {"media", "weights", "signals", "prompt", "tokenizer", "sentencepiece_model", "projectors", "weight_folder"},
-    {"encoders", "decoders", "decoding", "language_model", "memory", "seats", "parts", "turn"},
+    {"encoders", "decoders", "decoding", "language_model", "lean_llama", "memory", "seats", "parts", "turn"},
     {"model", "checkpoint", "official_checkpoint", "vicuna_delta"},
 ]
 CLIENTS = {"page", "training", "evaluation", "pocket"}
 KNOWS = {"evaluation": {"pocket"}}  # the judges of the pocket decoders render the scenes that these learn from
 EXCHANGED = "nextgpt_core.training.data"  # the sample format, in which clients hand each other conversations
-ENTRIES = {"__main__", "app", "chat_command", "weights_command", "benchmark"}  # they put clients together
+ENTRIES = {"__main__", "app", "chat_command", "weights_command", "publish_command", "benchmark"}  # they put clients together
 ROOMS = {"gradio": {"page", "app"}, "diffusers": {"decoders", "pocket"}}
 DISTRIBUTIONS = {"PIL": "pillow"}  # where the imported name is not the distribution's
 REQUIREMENTS = ("requirements.txt", "requirements-pocket.txt")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import diffusers
+import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
@@ -33,6 +34,9 @@ class MeanColour:
 
     def load(self, item: Media) -> Tensor:
         return torch.tensor(media.read_image(item.path).resize((1, 1)).getpixel((0, 0))) / 255
+
+    def received(self, item: Media) -> tuple[np.ndarray, int]:
+        return np.asarray(media.read_image(item.path).resize((1, 1)))[None], 0
 
     def encode(self, inputs: list[Tensor]) -> Tensor:
         self.encoded += len(inputs)

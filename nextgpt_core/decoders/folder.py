@@ -4,14 +4,19 @@
     unet/ vae/ vocoder/ …          config.json and weights each; scheduler/, tokenizer/ … as their library saves them
     unconditional.safetensors      `prompt_embeds` (1, length, width): what guidance steers away from
 
+A component may share weights with another decoder's: `_shared` in the index names that component's folder, relative to
+this one, and the sha256 of its weights. What a folder holds itself comes on top; a component that shares all has none.
+
 Weights are stock safetensors (or .bin), or ours in 8 bits (see `storage`); the latter are known by their scales.
 Classes come from diffusers, transformers or `nextgpt_core.decoders`. What the components do is left to the decoders.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,7 +52,11 @@ def load_component(folder: Path, name: str) -> Any:
     part = folder / name
     if not issubclass(kind, nn.Module):
         return kind.from_pretrained(part)
-    if (ours := next((part / file for file in _WEIGHTS if (part / file).is_file()), None)) and _in_8_bits(ours):
+    if (shared := _shared_weights(folder, name)) is not None:
+        own = part / shared.name
+        held = part if (part / "config.json").is_file() else shared.parent
+        component = _load_stored(kind, held, shared, *([own] if own.is_file() else []))
+    elif (ours := next((part / file for file in _WEIGHTS if (part / file).is_file()), None)) and _in_8_bits(ours):
         component = _load_stored(kind, part, ours)
     elif library == "transformers":
         with _no_progress_bars():
@@ -70,9 +79,17 @@ def load_unconditional(folder: Path) -> Tensor | None:
 
 
 def save_folder(
-    folder: Path, pipeline: str, components: Mapping[str, Any], unconditional: Tensor | None, bits: int = 8
+    folder: Path,
+    pipeline: str,
+    components: Mapping[str, Any],
+    unconditional: Tensor | None,
+    bits: int = 8,
+    shared: Mapping[str, Path] | None = None,
 ) -> None:
-    """Writes a decoder: `components` by name, None for those left out, and networks in `bits` bits a weight."""
+    """Writes a decoder: `components` by name, None for those left out, and networks in `bits` bits a weight.
+
+    `shared` names components' folders in another decoder of ours: tensors that equal theirs are not written again.
+    """
     folder = Path(folder)
     index: dict[str, Any] = {"_class_name": pipeline}
     for name, component in components.items():
@@ -81,7 +98,9 @@ def save_folder(
             continue
         module = type(component).__module__
         index[name] = [module if module.startswith(_OWN) else module.split(".")[0], type(component).__name__]
-        if isinstance(component, nn.Module):
+        if shared and name in shared:
+            index.setdefault("_shared", {})[name] = _save_beside(folder / name, component, shared[name], bits)
+        elif isinstance(component, nn.Module):
             (folder / name).mkdir(parents=True, exist_ok=True)
             is_transformers = index[name][0] == "transformers"
             component.config.save_pretrained(folder / name) if is_transformers else component.save_config(folder / name)
@@ -91,6 +110,41 @@ def save_folder(
     if unconditional is not None:
         save_tensors({"prompt_embeds": unconditional}, folder / _UNCONDITIONAL)
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def _save_beside(part: Path, component: nn.Module, other: Path, bits: int) -> dict[str, str]:
+    """Writes what differs from the weights in `other`, and returns the entry that says where the rest is."""
+    weights = other / _WEIGHTS[0]
+    known = load_tensors(weights)
+    state = component.state_dict()
+    own = {
+        name: value for name, value in state.items() if name not in known or not torch.equal(value.cpu(), known[name])
+    }
+    if own:
+        part.mkdir(parents=True, exist_ok=True)
+        component.save_config(part)
+        save_tensors(own, part / weights.name, bits)
+    return {"folder": os.path.relpath(other, part.parent).replace(os.sep, "/"), "sha256": _digest(weights)}
+
+
+def _shared_weights(folder: Path, name: str) -> Path | None:
+    """The file of another decoder that holds the component's shared weights, checked."""
+    entry = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_shared", {}).get(name)
+    if entry is None:
+        return None
+    path = folder / entry["folder"] / _WEIGHTS[0]
+    if not path.is_file():
+        raise DecoderError(f"{folder} shares its {name} with {path.parent}, where there is no {path.name}.")
+    if _digest(path) != entry["sha256"]:
+        raise DecoderError(
+            f"{path} is not the file that {folder} was trained with. Put that one back, or train the decoder that "
+            "shares it anew."
+        )
+    return path
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _index(folder: Path) -> dict[str, tuple[str | None, str | None]]:
@@ -120,17 +174,18 @@ def _in_8_bits(path: Path) -> bool:
         return any(name.endswith(":scale") for name in file.keys())  # noqa: SIM118 (not a dict)
 
 
-def _load_stored(kind: type, part: Path, path: Path) -> nn.Module:
-    """A network from our own storage, without first filling it with random numbers."""
+def _load_stored(kind: type, part: Path, *paths: Path) -> nn.Module:
+    """A network from our own storage, without first filling it with random numbers; later files come on top."""
     with init_empty_weights(include_buffers=False):
         if hasattr(kind, "load_config"):  # diffusers and our own classes
             component = kind.from_config(kind.load_config(part))
         else:
             component = kind(kind.config_class.from_pretrained(part))
     try:
-        component.load_state_dict(load_tensors(path), assign=True)
+        state = {name: value for path in paths for name, value in load_tensors(path).items()}
+        component.load_state_dict(state, assign=True)
     except RuntimeError as error:
-        raise DecoderError(f"{path} does not fit the config.json beside it. {error}") from error
+        raise DecoderError(f"{paths[-1]} does not fit the config.json beside it. {error}") from error
     return component
 
 

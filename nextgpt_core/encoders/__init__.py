@@ -9,6 +9,7 @@ import importlib
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor
 
 from nextgpt_core.conversation import Media
@@ -17,13 +18,16 @@ from nextgpt_core.conversation import Media
 class Encoder(Protocol):
     """Frozen, in eval mode. `dim` is the width of a feature row; `rows[modality]` how many rows an item becomes.
 
-    `load` reads a file through `media` and raises `media.MediaError` (a sentence for people) when it can't.
+    `load` reads a file through `media` and raises `media.MediaError` (a sentence for people) when it can't. `received`
+    is what `load` makes of it before any arithmetic, for people: pictures (n, h, w, 3) uint8 and 0, or a sound (n,)
+    and its rate.
     """
 
     dim: int
     rows: dict[str, int]
 
     def load(self, item: Media) -> Tensor: ...
+    def received(self, item: Media) -> tuple[np.ndarray, int]: ...
     def encode(self, inputs: list[Tensor]) -> Tensor: ...  # (b, rows, dim); all inputs of one modality
     def to(self, device: str) -> Encoder: ...
 

@@ -84,6 +84,9 @@ class EfficientNetLite2:
             return pixels([Image.fromarray(frame) for frame in frames])
         raise ValueError(f"EfficientNetLite2 encodes images and videos, not {item.modality}.")
 
+    def received(self, item: Media) -> tuple[np.ndarray, int]:
+        return self.load(item).permute(0, 2, 3, 1).numpy(), 0
+
     @torch.no_grad()
     def encode(self, inputs: Sequence[Tensor]) -> Tensor:
         """(b, rows, dim) of b tensors that `load` returned, all pictures or all clips."""

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from nextgpt_core import media
 from nextgpt_core.conversation import Media
 from nextgpt_core.encoders import imagebind_preprocess as preprocess
 
@@ -38,6 +40,12 @@ class ImageBind:
     def load(self, item: Media) -> Tensor:
         """image (3, 224, 224), video (clips and crops 15, 3, frames 2, 224, 224), audio (clips 3, 1, mel 128, 204)."""
         return preprocess.LOADERS[item.modality](item.path)
+
+    def received(self, item: Media) -> tuple[np.ndarray, int]:
+        """A picture's crop; a video's 30 frames, crop by crop; the whole sound, of which three clips are heard."""
+        if item.modality == "audio":
+            return media.read_audio(item.path, preprocess.SAMPLE_RATE), preprocess.SAMPLE_RATE
+        return preprocess.pixels_to_bytes(self.load(item)), 0
 
     @torch.inference_mode()
     def encode(self, inputs: list[Tensor]) -> Tensor:

@@ -127,6 +127,15 @@ def _mel_triangles(points: int, low: float = 20.0) -> Tensor:
     return torch.minimum(rise, fall).clamp_min(0).float()
 
 
+def pixels_to_bytes(pixels: Tensor) -> np.ndarray:
+    """What `load_image` or `load_video` gave → (n, 224, 224, 3) uint8, to be looked at."""
+    views = pixels[None, :, None] if pixels.ndim == 3 else pixels  # (views, 3, frames, 224, 224)
+    shape = (3, 1, 1, 1)
+    views = views * torch.tensor(STD).view(shape) + torch.tensor(MEAN).view(shape)
+    frames = views.permute(0, 2, 3, 4, 1).flatten(0, 1)
+    return (frames * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
 def _standardise(pixels: Tensor) -> Tensor:
     """Channels of pixels (…, 3, h, w) or (…, 3, frames, h, w) to the mean and deviation of CLIP's training images."""
     shape = (3, *[1] * (2 if pixels.ndim == 3 else 3))

@@ -58,7 +58,10 @@ class SoundEffects:
 
     def load(self, item: Media) -> Tensor:
         """(blocks, 100, 96): the blocks of a sound's spectrogram, or of a video's track; raises media.MediaError."""
-        return self.blocks(torch.from_numpy(media.read_audio(item.path, RATE)))
+        return self.blocks(torch.from_numpy(self.received(item)[0]))
+
+    def received(self, item: Media) -> tuple[np.ndarray, int]:
+        return media.read_audio(item.path, RATE), RATE
 
     @torch.no_grad()
     def encode(self, inputs: Sequence[Tensor]) -> Tensor:

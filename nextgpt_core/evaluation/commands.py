@@ -1,4 +1,4 @@
-"""`python -m nextgpt_core evaluate photos|routing|images`: figures that anyone can print again."""
+"""`python -m nextgpt_core evaluate photos|routing|bits|images|videos|audio`: figures that anyone can print again."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from nextgpt_core import checkpoint
 from nextgpt_core.config import load_config
+from nextgpt_core.conversation import Modality
 from nextgpt_core.decoders import build_decoder
 from nextgpt_core.encoders.efficientnet import EfficientNetLite2
 from nextgpt_core.evaluation import routing, understanding
@@ -22,9 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--photos", type=Path, metavar="DIR", help="photos with labels.jsonl (file, class_index, label)"
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="for images: what `data images` built (in the cache)")
-    parser.add_argument("--concepts", type=int, default=400, help="for images: objects asked for (400)")
-    parser.add_argument("--cases", type=int, default=60, help="for images: scenes of each kind (60)")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="for images and videos: what `data images` built (in the cache)"
+    )
+    parser.add_argument("--decoder", type=Path, metavar="DIR", help="for audio: one that config.json does not name")
+    parser.add_argument("--concepts", type=int, help="for images and videos: objects asked for (400, 200)")
+    parser.add_argument(
+        "--cases", type=int, default=60, help="for images and audio: scenes of each kind, mixtures (60)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object, every answer included")
 
 
@@ -50,20 +57,60 @@ def _routing(args: argparse.Namespace) -> dict[str, object]:
     return routing.evaluate_routing(checkpoint.load(args.checkpoint, args.device))
 
 
+def _bits(args: argparse.Namespace) -> dict[str, object]:
+    from nextgpt_core.evaluation import eight_bits, plain_text
+
+    model = checkpoint.load(args.checkpoint, "cpu")
+    return eight_bits.evaluate_bits(model, routing.own_words(), plain_text.conversations())
+
+
 def _images(args: argparse.Namespace) -> dict[str, object]:
     from nextgpt_core.evaluation import images  # draws data, which only rebuilding the decoders needs
 
+    return images.evaluate_images(*_decoder_and_judge(args, "image"), _data(args), args.concepts or 400, args.cases)
+
+
+def _videos(args: argparse.Namespace) -> dict[str, object]:
+    from nextgpt_core.evaluation import videos
+
+    return videos.evaluate_videos(*_decoder_and_judge(args, "video"), _data(args), args.concepts or 200)
+
+
+def _audio(args: argparse.Namespace) -> dict[str, object]:
+    from nextgpt_core.decoders.audio import AudioDecoder
+    from nextgpt_core.encoders.sound_effects import SoundEffects
+    from nextgpt_core.evaluation import sounds
+    from nextgpt_core.pocket.commands import MINILM
+    from nextgpt_core.pocket.sounds.stages import SETTINGS
+
     config = load_config(args.checkpoint)
-    if "image" not in config.decoders:
-        raise SystemExit(f"{args.checkpoint}/config.json names no image decoder, so there is nothing to judge.")
-    decoder = build_decoder(config.decoders["image"], args.checkpoint)
+    if args.decoder is not None:
+        decoder = AudioDecoder(args.decoder, SETTINGS, lambda: resolve(MINILM))
+    elif "audio" in config.decoders:
+        decoder = build_decoder(config.decoders["audio"], args.checkpoint)
+    else:
+        raise SystemExit(f"{args.checkpoint}/config.json names no audio decoder; name one's folder with --decoder DIR.")
+    source = next(encoder.source for encoder in config.encoders.values() if encoder.kind == "sound-effects")
+    return sounds.evaluate_audio(decoder, SoundEffects(resolve(source)), _data(args) / "sounds", args.cases)
+
+
+def _decoder_and_judge(args: argparse.Namespace, modality: Modality) -> tuple[Any, EfficientNetLite2]:
+    config = load_config(args.checkpoint)
+    if modality not in config.decoders:
+        raise SystemExit(f"{args.checkpoint}/config.json names no {modality} decoder, so there is nothing to judge.")
     source = next(encoder.source for encoder in config.encoders.values() if encoder.kind == "efficientnet-lite2")
-    judge = EfficientNetLite2(resolve(source))
-    return images.evaluate_images(decoder, judge, args.data or cache_folder() / "pocket", args.concepts, args.cases)
+    return build_decoder(config.decoders[modality], args.checkpoint), EfficientNetLite2(resolve(source))
+
+
+def _data(args: argparse.Namespace) -> Path:
+    return args.data or cache_folder() / "pocket"
 
 
 JUDGES: dict[str, Callable[[argparse.Namespace], dict[str, object]]] = {
     "photos": _photos,
     "routing": _routing,
+    "bits": _bits,
     "images": _images,
+    "videos": _videos,
+    "audio": _audio,
 }

@@ -1,167 +1,208 @@
-"""What the page's events do. Nothing here raises: what goes wrong becomes an answer, and the conversation goes on."""
+"""What the page's events do to a visitor's conversation. Nothing here raises: what goes wrong is said on the page.
+
+This file knows the visitor, takes a message in and shows the answer grow; `actions` is what the buttons do, `api` the
+endpoint for programs.
+"""
 
 from __future__ import annotations
 
 import html
-import logging
-import secrets
-import sys
-import threading
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
+from nextgpt_core.config import Config
 from nextgpt_core.conversation import ChatOptions, Message, Text
 from nextgpt_core.media import MediaError
-from nextgpt_core.page import uploads, view
+from nextgpt_core.page import side, uploads, view, visitors
+from nextgpt_core.page.examples import cards, examples
 from nextgpt_core.page.lane import Lane
-from nextgpt_core.page.state import Medium, Reply, Session
+from nextgpt_core.page.library import Library
+from nextgpt_core.page.limits import Allowance, Limits
+from nextgpt_core.page.live import Chat
+from nextgpt_core.page.reply import Reply
+from nextgpt_core.page.settings import Settings
+from nextgpt_core.page.state import Session
 from nextgpt_core.page.words import WORDS, Words, choose
 
-logger = logging.getLogger(__name__)
 MAX_FILES = 8  # a message
+_SOON = 45  # seconds; a longer wait is told as a minute
 Value = Mapping[str, Any]  # of a MultimodalTextbox: text, and files as paths
 
 
+class Screen(NamedTuple):
+    """What an event shows anew; the rest stays as it is."""
+
+    chat: Any = gr.skip()
+    status: Any = gr.skip()
+    box: Any = gr.skip()
+    list: Any = gr.skip()
+    open: Any = gr.skip()  # the conversation's id, which the browser keeps in its address
+    download: Any = gr.skip()  # where a file lies that the browser is to save
+
+
 class Handlers:
-    """The events of one page: `lane` leads to the model, `folder` keeps conversations, one folder each."""
+    """The events of one page: `lane` leads to the model, `library` keeps the conversations."""
 
-    def __init__(self, lane: Lane, folder: Path) -> None:
+    def __init__(self, lane: Lane, library: Library, config: Config, limits: Limits) -> None:
         self.lane = lane
-        self.folder = folder
+        self.library = library
+        self.settings = Settings(config)
+        self.examples = examples(config)
+        self.limits = limits
+        self._messages = Allowance(limits.messages_a_minute, 60.0)
 
-    def ask(self, value: Value | None, session: Session, request: gr.Request) -> tuple[Any, Any]:
-        """Puts the message into the conversation: → chat, box. `answer` comes next."""
-        session.language = choose(request.headers.get("accept-language", ""))
-        words = self._words(session)
-        if session.answering:
-            gr.Info(words["still_answering"])
-            return gr.skip(), gr.skip()
-        if refusal := self._accept(value, session):
+    def enter(self, session: Session, request: gr.Request) -> tuple[Any, ...]:
+        """A tab opens, or is reloaded: → the screen, head, keeping."""
+        self.know(session, request)
+        words = self.words(session)
+        wanted = request.query_params.get("c", "")
+        session.chat = self.library.open(session.visitor, wanted) or self.library.new(session.visitor)
+        screen = self.screen(session)
+        shown = gr.Chatbot(value=screen.chat, placeholder=cards(self.examples, words))
+        box = busy_box() if session.chat.answering else gr.skip()
+        passing = not visitors.visitor(request)
+        return (*screen._replace(chat=shown, box=box), side.head(words), side.keeping(words, passing))
+
+    def ask(self, value: Value | None, session: Session, request: gr.Request, *settings: Any) -> Screen:
+        """Takes the message in and begins to answer it; `follow` comes next."""
+        self.know(session, request)
+        refusal = self.refusal(session, request) or self.accept(value, session, session.editing)
+        if refusal:
             gr.Info(refusal)
-            return gr.skip(), gr.skip()
-        return self._view(session), busy_box()
+            return Screen()
+        session.editing = None
+        self.answer(session, self.settings.named(settings))
+        return self.screen(session)._replace(box=busy_box() if session.chat.answering else idle_box(empty=True))
 
-    def answer(self, session: Session) -> Iterator[tuple[Any, Any]]:
-        """Streams the answer to the message that waits: → chat, status."""
-        for waiting in self._answer(session):
-            words = self._words(session)
-            status = f'<p role="status">{html.escape(words[waiting])}</p>' if waiting else ""
-            yield self._view(session), status
+    async def follow(self, session: Session) -> AsyncIterator[tuple[Any, Any]]:
+        """Streams what the open conversation becomes until its answer has ended: → chat, status."""
+        chat = session.chat
+        if session.watched or chat is None:
+            yield gr.skip(), gr.skip()
+            return
+        session.watched = True
+        try:
+            async for _ in chat.watch():
+                if session.chat is not chat:  # the visitor opened another one, and its answer is followed next
+                    break
+                yield self._view(session)
+        finally:
+            session.watched = False
 
     def stop(self, session: Session) -> None:
-        session.stop.set()
+        if session.chat is not None:
+            session.chat.stop()
 
-    def rest(self, session: Session) -> Any:
-        """The box once an answer has ended: → box."""
-        return gr.skip() if session.answering else idle_box()
+    def rest(self, session: Session) -> tuple[Any, Any]:
+        """Once an answer has ended: → box, list."""
+        if session.chat is None or session.chat.answering:
+            return gr.skip(), gr.skip()
+        return idle_box(), self.list(session)
 
-    def refused(self, session: Session) -> tuple[Any, Any]:
-        """The queue took no more: the message that waits is answered by that. → chat, box."""
-        if session.waiting:
-            note = self._words(session)["full"]
-            session.conversation = session.conversation.answered(session.waiting, Reply().ended("refused", note))
-            session.waiting = None
-        session.answering = None
-        return self._view(session), idle_box()
+    def know(self, session: Session, request: gr.Request) -> None:
+        """Who asks, in which language, and that there is a conversation to speak in."""
+        session.language = choose(request.headers.get("accept-language", ""))
+        visitor = visitors.visitor(request) or session.visitor or visitors.passing()
+        if visitor != session.visitor or session.chat is None or session.chat.deleted:
+            session.visitor, session.chat = visitor, self.library.new(visitor)
 
-    def chat(self, message: Value, session: Session) -> Iterator[tuple[str, list[str]]]:
-        """Answers one message of a conversation.
+    def refusal(self, session: Session, request: gr.Request) -> str:
+        """Why nothing can be answered for this visitor now, or ""."""
+        words = self.words(session)
+        if session.chat.answering:
+            return words["still_answering"]
+        if self.lane.full:
+            return words["full"].format(when=self._when(words))
+        if refusal := self.refusal_of_space(session):
+            return refusal
+        name = session.visitor if visitors.visitor(request) else getattr(request.client, "host", "")
+        if seconds := self._messages.spend(name):
+            return words["too_fast"].format(seconds=round(seconds) or 1)
+        return ""
 
-        message: {"text": "...", "files": [...]}, files as uploads (`handle_file` in gradio_client). Returns the
-        answer's text and the files of its pictures, videos and sounds. Calls of one client continue one conversation.
-        """
-        if refusal := self._accept(message, session):
-            yield refusal, []
-            return
-        for _ in self._answer(session):
-            reply = session.conversation.turns[-1].reply
-            yield plain(reply, self._words(session)), [str(m.media.path) for m in reply.media if m.media]
+    def refusal_of_space(self, session: Session) -> str:
+        used, most = self.library.used(session.visitor), self.limits.bytes_on_disk
+        if used <= most:
+            return ""
+        return self.words(session)["disk_full"].format(used=used >> 20, limit=most >> 20)
 
-    def _accept(self, value: Value | None, session: Session) -> str:
+    def accept(self, value: Value | None, session: Session, beside: str | None = None) -> str:
         """Adds a turn to the conversation, or says what is missing. A file that can't be read is a turn, too."""
-        words = self._words(session)
+        words, chat = self.words(session), session.chat
         text, files = (value or {}).get("text") or "", (value or {}).get("files") or []
         if not text.strip() and not files:
             return words["nothing"]
         if len(files) > MAX_FILES:
             return words["too_many_files"].format(limit=MAX_FILES)
+        if beside is not None and all(turn.id != beside for turn in chat.conversation.turns):
+            beside = None
         said = (Text(text),) if text.strip() else ()
-        conversation = session.conversation
+        reply, media = None, ()
         try:
-            media = tuple(uploads.take(Path(file), self.folder / conversation.id) for file in files)
+            media = tuple(uploads.take(Path(file), chat.folder) for file in files)
         except MediaError as error:
-            session.conversation = conversation.asking(Message("user", said), Reply().ended("refused", str(error)))
-            return ""
-        session.conversation = conversation.asking(Message("user", (*media, *said)))
-        session.waiting = session.answering = session.conversation.turns[-1].id
-        session.stop = threading.Event()
+            reply = Reply().ended("refused", str(error))
+        chat.change(lambda conversation: conversation.asking(Message("user", (*media, *said)), reply, beside))
         return ""
 
-    def _answer(self, session: Session) -> Iterator[str]:
-        """Yields what is waited for, after every change of the conversation."""
-        turn, session.waiting = session.waiting, None
-        if turn is None:
-            yield ""
-            return
-        reply, stop = Reply(), session.stop
-        try:
-            options = ChatOptions(out_dir=self.folder / session.conversation.id, scope=session.conversation.id)
-            messages = session.conversation.messages(turn)
-            with closing(self.lane.turn(messages, options, stop)) as progress:
-                for waiting, events in progress:
-                    for event in events:
-                        reply = reply.after(event, time.monotonic())
-                    session.conversation = session.conversation.answered(turn, reply)
-                    yield waiting
-            if not reply.ending:
-                reply = reply.ended("stopped")
-        except Exception as error:
-            reply = reply.ended("refused", str(error)) if _is_refusal(error) else reply.ended("failed", _reference())
-        finally:  # also when the visitor leaves, which closes this generator
-            if not reply.ending:
-                reply = reply.ended("stopped")
-            session.conversation = session.conversation.answered(turn, reply)
-            if session.answering == turn:
-                session.answering = None
-        yield ""
+    def answer(self, session: Session, settings: Mapping[str, Any], fresh: bool = False) -> None:
+        """Begins to answer the last message, unless it is answered. `fresh`: not with the same words again."""
+        chat = session.chat
+        turn = chat.conversation.turn(chat.conversation.leaf)
+        if turn.reply is None:
+            options = self.options(chat, settings, fresh)
+            messages = chat.conversation.messages(turn.id)
+            chat.answer(turn.id, self.lane, lambda model: model.chat(messages, options))
 
-    def _view(self, session: Session) -> list[dict[str, object]]:
-        return view.messages(session.conversation, self._words(session))
+    def options(self, chat: Chat, settings: Mapping[str, Any], fresh: bool = False) -> ChatOptions:
+        """Raises ValueError for settings that there are not."""
+        return self.settings.options(settings, chat.folder, chat.conversation.id, fresh)
 
-    def _words(self, session: Session) -> Words:
+    def screen(self, session: Session) -> Screen:
+        """All of it, but for the box."""
+        shown, status = self._view(session)
+        return Screen(shown, status, list=self.list(session), open=session.chat.conversation.id)
+
+    def _view(self, session: Session) -> tuple[Any, str]:
+        chat, words = session.chat, self.words(session)
+        shown = view.messages(chat.conversation, words, chat.answering, session.received)
+        return shown, self._load_note(words) or view.status(chat, words, session.editing is not None)
+
+    def list(self, session: Session) -> str:
+        entries = self.library.list(session.visitor)
+        return side.conversations(entries, session.chat.conversation.id, self.words(session))
+
+    def words(self, session: Session) -> Words:
         return WORDS[session.language]
+
+    def _load_note(self, words: Words) -> str:
+        """Why there is no model. Errors of our own are written for people; others only for the log."""
+        error = self.lane.failure
+        if error is None:
+            return ""
+        ours = type(error).__module__.startswith("nextgpt_core")
+        reason = words["not_loaded"].format(reason=str(error) if ours else words["not_loaded_reason"])
+        return f'<p role="alert" class="alert">{html.escape(reason)}</p>'
+
+    def _when(self, words: Words) -> str:
+        seconds = self.lane.estimate(1)
+        soon = seconds is not None and seconds < _SOON
+        return words["full_seconds"].format(seconds=max(5, round(seconds))) if soon else words["full_minute"]
 
 
 def busy_box() -> Any:
     return gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True)
 
 
-def idle_box() -> Any:
-    return gr.MultimodalTextbox(submit_btn=True, stop_btn=False)
+def idle_box(empty: bool = False) -> Any:
+    box: dict[str, Any] = {"value": None} if empty else {}
+    return gr.MultimodalTextbox(submit_btn=True, stop_btn=False, **box)
 
 
-def plain(reply: Reply, words: Words) -> str:
-    """A reply as text alone: its words, and a line for whatever went wrong."""
-    lines = [reply.text.strip()]
-    lines += [part.failure for part in reply.parts if isinstance(part, Medium) and part.failure]
-    if reply.ending in ("failed", "refused"):
-        lines.append(words["failed"].format(note=reply.note) if reply.ending == "failed" else reply.note)
-    return "\n".join(line for line in lines if line)
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether the fault lies in the message, and the error's words are for the one who wrote it."""
-    model = sys.modules.get("nextgpt_core.model")  # not imported here: torch comes with it, and who raises has it
-    return isinstance(error, MediaError) or (model is not None and isinstance(error, model.TooLongError))
-
-
-def _reference() -> str:
-    """Logs the error at hand and returns the reference under which the log has it."""
-    reference = secrets.token_hex(4)
-    logger.exception("An answer failed; the visitor was given the reference %s.", reference)
-    return reference
+def filled_box(message: Message) -> Any:
+    """The box with a message that was sent before."""
+    files = [str(uploads.shown(item)) for item in message.media if uploads.shown(item).is_file()]
+    return gr.MultimodalTextbox(value={"text": message.text, "files": files}, submit_btn=True, stop_btn=False)

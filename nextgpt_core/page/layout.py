@@ -3,95 +3,151 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
-from nextgpt_core.page.handlers import Handlers
+from nextgpt_core.config import Config
+from nextgpt_core.page import actions, api
+from nextgpt_core.page.examples import FOLDER as EXAMPLES
+from nextgpt_core.page.handlers import Handlers, Screen
 from nextgpt_core.page.headers import SecurityHeaders
 from nextgpt_core.page.lane import Lane
-from nextgpt_core.page.retention import KEPT, keep_sweeping
+from nextgpt_core.page.library import Library, keep_sweeping
+from nextgpt_core.page.limits import Limits, UploadLimit
 from nextgpt_core.page.state import Session
+from nextgpt_core.page.visitors import Visitors
 from nextgpt_core.page.words import WORDS
 
 ASSETS = Path(__file__).parents[2] / "assets"
 MAX_FILE_SIZE = "50mb"
-_QUEUE = 32  # turns that wait at most; further ones are refused with a word
-_LANE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+_WATCHERS = 256  # events that the queue holds; the lane to the model has a limit of its own
+_IDLE = 0.02  # seconds between two looks into an empty queue; Gradio's own 0.001 keeps a processor at work for nothing
+_SESSION = 24 * 3600  # seconds that a tab's state and Gradio's own copies of files are kept
 _INSTANT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+_STREAM: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
 _FILE_TYPES = ["image", "video", "audio", ".heic", ".heif", ".avif", ".mkv", ".m4a", ".opus", ".ts", ".3gp"]
+_I18N = gr.I18n(**WORDS)
 
 
-def build(lane: Lane, folder: Path) -> gr.Blocks:
-    """The page; conversations and their files are kept under `folder`."""
-    words, handlers = WORDS["en"], Handlers(lane, folder)
+def build(lane: Lane, folder: Path, config: Config, limits: Limits | None = None) -> gr.Blocks:
+    """The page for a model of this config; conversations and their files are kept under `folder`."""
+    handlers = Handlers(lane, Library(folder), config, limits or Limits())
     with gr.Blocks(
-        title=words["title"], fill_height=True, analytics_enabled=False, delete_cache=(600, int(KEPT))
+        title=WORDS["en"]["title"],
+        fill_height=True,
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=(600, _SESSION),
     ) as page:
-        session = gr.State(Session(), time_to_live=KEPT)
-        gr.HTML(f"<h1>{words['title']}</h1><p>{words['tagline']}</p>", elem_id="head")
-        chat = gr.Chatbot(
-            elem_id="chat",
-            label=words["conversation"],
-            show_label=False,
-            container=False,
-            height=None,
-            scale=1,
-            layout="panel",
-            buttons=[],
-            feedback_options=None,
-            latex_delimiters=[],
-            allow_tags=False,
-        )
-        status = gr.HTML(elem_id="status")
-        box = gr.MultimodalTextbox(
-            elem_id="box",
-            label=words["message"],
-            show_label=False,
-            placeholder=words["ask"],
-            sources=["upload", "microphone"],
-            file_count="multiple",
-            file_types=_FILE_TYPES,
-            max_plain_text_length=20_000,
-            max_lines=8,
-            autofocus=True,
-        )
-        asked = box.submit(handlers.ask, [box, session], [chat, box], **_INSTANT)
-        answered = asked.then(
-            handlers.answer,
-            session,
-            [chat, status],
-            show_progress="full",
-            show_progress_on=status,
-            api_visibility="private",
-            **_LANE,
-        )
-        answered.then(handlers.rest, session, box, **_INSTANT)
-        answered.failure(handlers.refused, session, [chat, box], **_INSTANT)
+        session = gr.State(Session(), time_to_live=_SESSION)
+        head = gr.HTML(elem_id="head")
+        with gr.Row(elem_id="body"):
+            with gr.Column(elem_id="side", min_width=0):
+                listed = gr.HTML(elem_id="list")
+                imported = gr.UploadButton(_I18N("import"), elem_id="import", file_types=[".zip"], size="sm")
+                keeping = gr.HTML(elem_id="keeping")
+            with gr.Column(elem_id="middle", min_width=0):
+                chat, status, box = _chat(), gr.HTML(elem_id="status"), _box()
+            with gr.Column(elem_id="settings", min_width=0):
+                settings = handlers.settings.components(_I18N)
+                defaults = gr.Button(_I18N("defaults"), size="sm", elem_id="defaults")
+        opened = gr.HTML(elem_id="opened", visible="hidden", js_on_load=_script("opened"))
+        download = gr.HTML(elem_id="download", visible="hidden", js_on_load=_script("download"))
+        clicks = gr.HTML(elem_id="clicks", visible="hidden", js_on_load=_script("clicks"))
+        screen = Screen(chat, status, box, listed, opened, download)
+
+        def act(event: gr.EventData, box: Any, session: Session, request: gr.Request, *settings: Any) -> Screen:
+            return actions.act(handlers, event, box, session, request, settings)
+
+        def take_in(path: str | None, session: Session, request: gr.Request) -> Screen:
+            return actions.take_in(handlers, path, session, request)
+
+        began = [
+            page.load(handlers.enter, session, [*screen, head, keeping], **_INSTANT),
+            box.submit(handlers.ask, [box, session, *settings], screen, **_INSTANT),
+            clicks.click(act, [box, session, *settings], screen, trigger_mode="multiple", **_INSTANT),
+            imported.upload(take_in, [imported, session], screen, **_INSTANT),
+        ]
+        for event in began:
+            followed = event.then(handlers.follow, session, [chat, status], **_STREAM)
+            followed.then(handlers.rest, session, [box, listed], **_INSTANT)
+            followed.failure(handlers.rest, session, [box, listed], **_INSTANT)
         box.stop(handlers.stop, session, None, **_INSTANT)
-        _add_api(handlers, session)
-    return page.queue(max_size=_QUEUE)
+        defaults.click(lambda: list(handlers.settings.defaults.values()), None, settings, **_INSTANT)
+        api.add(handlers, session)
+    page.queue(max_size=_WATCHERS)
+    page._queue.sleep_when_free = _IDLE
+    return page
 
 
-def _add_api(handlers: Handlers, session: gr.State) -> None:
-    """The endpoint `/chat`: its components are never shown, they give it its types."""
-    with gr.Row(visible=False):
-        message = gr.MultimodalTextbox(file_count="multiple", label="message")
-        text = gr.Textbox(label="text")
-        files = gr.File(file_count="multiple", label="files")
-    message.submit(handlers.chat, [message, session], [text, files], api_name="chat", **_LANE)
+def _chat() -> gr.Chatbot:
+    return gr.Chatbot(
+        elem_id="chat",
+        label=_I18N("conversation"),
+        show_label=False,
+        container=False,
+        height=None,
+        scale=1,
+        layout="panel",
+        buttons=[],
+        feedback_options=None,
+        latex_delimiters=[],
+        allow_tags=False,
+    )
 
 
-def launch(page: gr.Blocks, folder: Path, host: str | None = None, port: int | None = None) -> str:
-    """Serves the page in the background and returns its address. None stands for GRADIO_SERVER_NAME and _PORT."""
+def _box() -> gr.MultimodalTextbox:
+    return gr.MultimodalTextbox(
+        elem_id="box",
+        label=_I18N("message"),
+        show_label=False,
+        placeholder=_I18N("ask"),
+        sources=["upload", "microphone"],
+        file_count="multiple",
+        file_types=_FILE_TYPES,
+        max_plain_text_length=20_000,
+        max_lines=8,
+        autofocus=True,
+    )
+
+
+def _script(name: str) -> str:
+    return (ASSETS / "scripts" / f"{name}.js").read_text(encoding="utf-8")
+
+
+def launch(
+    page: gr.Blocks,
+    folder: Path,
+    host: str | None = None,
+    port: int | None = None,
+    login: Sequence[tuple[str, str]] = (),
+    limits: Limits | None = None,
+    routes: Sequence[BaseRoute] = (),
+) -> str:
+    """Serves the page in the background, `routes` beside it, and returns its address.
+
+    None stands for GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
+
+    `login` lists names and passwords; without it, everybody who reaches the address may come in.
+    """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     folder.mkdir(parents=True, exist_ok=True)
     keep_sweeping(folder)
+    limits = limits or Limits()
+    middleware = [
+        Middleware(SecurityHeaders),
+        Middleware(Visitors, folder=folder),
+        Middleware(UploadLimit, most=limits.upload_bytes_an_hour),
+    ]
     _, address, _ = page.launch(
         server_name=host,
         server_port=port,
+        auth=list(login) or None,
         share=False,
         quiet=True,
         prevent_thread_lock=True,
@@ -100,11 +156,12 @@ def launch(page: gr.Blocks, folder: Path, host: str | None = None, port: int | N
         enable_monitoring=False,
         max_threads=16,
         max_file_size=MAX_FILE_SIZE,
-        allowed_paths=[str(folder.absolute())],
+        allowed_paths=[str(folder.absolute()), str(EXAMPLES)],
         footer_links=["api", "settings"],
-        app_kwargs={"middleware": [Middleware(SecurityHeaders)]},
+        app_kwargs={"middleware": middleware, "routes": list(routes)},
         theme=_theme(),
         css_paths=[ASSETS / "page.css"],
+        i18n=_I18N,
     )
     return address
 

@@ -1,170 +1,127 @@
-"""A conversation as the page keeps it: turns, and replies that grow from the model's events.
+"""A conversation as the page keeps it: a tree of turns, of which one path is shown, and a visitor's open tab.
 
-Everything here is a plain value on the server; the browser sees a view of it and is never asked for it back. How it is
-shown is `view`'s business, where it is stored is `library`'s.
+A message that is edited and a reply that is made again are new turns beside the old ones, each with a continuation of
+its own, so nothing is lost. Everything here is a plain value on the server; the browser sees a view of it and is never
+asked for it back. How it is stored is `library`'s business.
 """
 
 from __future__ import annotations
 
 import secrets
-import threading
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
-from nextgpt_core.conversation import (
-    Event,
-    Media,
-    MediaFailed,
-    MediaProgress,
-    MediaReady,
-    MediaStarted,
-    Message,
-    Modality,
-    Notice,
-    Provenance,
-    Text,
-    TextDelta,
-    Timings,
-    TurnDone,
-)
+from nextgpt_core.conversation import Message
+from nextgpt_core.page.reply import Reply
 
+if TYPE_CHECKING:
+    from nextgpt_core.page.live import Chat
+    from nextgpt_core.page.received import Received
 
-@dataclass(frozen=True)
-class Medium:
-    """One medium of a reply, from its announcement to its file or its failure.
-
-    `left` is the estimate in seconds until the last step, None before the second; `started` is a clock reading.
-    """
-
-    index: int
-    modality: Modality
-    caption: str
-    steps: int = 0
-    step: int = 0
-    started: float = 0.0
-    left: float | None = None
-    media: Media | None = None
-    provenance: Provenance | None = None
-    failure: str | None = None
-
-    @property
-    def running(self) -> bool:
-        return self.media is None and self.failure is None
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What the assistant answered, so far or in the end. `ending` is "" while it runs.
-
-    An ending is "done", "stopped", "refused" (the message could not be read; `note` says why) or "failed" (a fault of
-    ours; `note` is its reference). With "done", `note` tells people something about how the turn went.
-    """
-
-    parts: tuple[Text | Medium, ...] = ()
-    ending: str = ""
-    note: str = ""
-    timings: Timings | None = None
-
-    def after(self, event: Event, now: float) -> Reply:
-        """The reply once `event` has happened at clock reading `now`, in seconds."""
-        if isinstance(event, TextDelta):
-            if self.parts and isinstance(self.parts[-1], Text):
-                return replace(self, parts=(*self.parts[:-1], Text(self.parts[-1].text + event.text)))
-            return replace(self, parts=(*self.parts, Text(event.text)))
-        if isinstance(event, MediaStarted):
-            medium = Medium(event.index, event.modality, event.caption, event.steps, started=now)
-            return replace(self, parts=(*self.parts, medium))
-        if isinstance(event, MediaProgress):
-            medium = self.medium(event.index)
-            left = (now - medium.started) / event.step * (event.steps - event.step) if event.step > 1 else None
-            return self._with(replace(medium, step=event.step, steps=event.steps, left=left))
-        if isinstance(event, MediaReady):
-            medium = self.medium(event.index)
-            return self._with(replace(medium, media=event.media, provenance=event.provenance))
-        if isinstance(event, MediaFailed):
-            if any(medium.index == event.index for medium in self.media):
-                return self._with(replace(self.medium(event.index), failure=event.reason))
-            medium = Medium(event.index, event.modality, "", failure=event.reason)
-            return replace(self, parts=(*self.parts, medium))
-        if isinstance(event, Notice):
-            return replace(self, note=event.text)
-        assert isinstance(event, TurnDone)
-        return replace(self, ending="done", timings=event.timings)
-
-    def ended(self, ending: str, note: str = "") -> Reply:
-        """The reply cut short: media that were being made are dropped, what is ready stays."""
-        kept = tuple(part for part in self.parts if isinstance(part, Text) or not part.running)
-        return replace(self, parts=kept, ending=ending, note=note)
-
-    def medium(self, index: int) -> Medium:
-        return next(medium for medium in self.media if medium.index == index)
-
-    def _with(self, medium: Medium) -> Reply:
-        parts = tuple(medium if isinstance(p, Medium) and p.index == medium.index else p for p in self.parts)
-        return replace(self, parts=parts)
-
-    @property
-    def text(self) -> str:
-        return "".join(part.text for part in self.parts if isinstance(part, Text))
-
-    @property
-    def media(self) -> tuple[Medium, ...]:
-        return tuple(part for part in self.parts if isinstance(part, Medium))
-
-    @property
-    def message(self) -> Message | None:
-        """What the model is told that it said; None if there is nothing to tell."""
-        said = [part if isinstance(part, Text) else part.media for part in self.parts]
-        parts = tuple(part for part in said if part is not None)
-        return Message("assistant", parts) if parts else None
+Feedback = Literal["", "like", "dislike"]
+_TITLE = 48  # characters
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and its answers; `reply` None waits for its first."""
+    """A question and its reply, which is None until it begins; `parent` is the turn before it, None for a first."""
 
     id: str
+    parent: str | None
     asked: Message
     reply: Reply | None = None
+    feedback: Feedback = ""
 
 
 @dataclass(frozen=True)
 class Conversation:
+    """`turns` are all that there ever were but for those undone, oldest first; `leaf` is the last one shown."""
+
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     turns: tuple[Turn, ...] = ()
+    leaf: str | None = None
+
+    @property
+    def path(self) -> tuple[Turn, ...]:
+        """The turns shown, from the first to the leaf."""
+        path: list[Turn] = []
+        at = self.leaf
+        while at is not None:
+            path.append(self.turn(at))
+            at = path[-1].parent
+        return tuple(reversed(path))
+
+    @property
+    def title(self) -> str:
+        """The first words that somebody said."""
+        words = " ".join(" ".join(turn.asked.text for turn in self.path).split())
+        return words if len(words) <= _TITLE else words[:_TITLE].rstrip() + "…"
+
+    def turn(self, id: str) -> Turn:
+        """Raises StopIteration where there is none."""
+        return next(turn for turn in self.turns if turn.id == id)
+
+    def versions(self, id: str) -> tuple[Turn, ...]:
+        """The turns that stand in one place, this one among them."""
+        parent = self.turn(id).parent
+        return tuple(turn for turn in self.turns if turn.parent == parent)
 
     def messages(self, before: str | None = None) -> list[Message]:
         """What the model reads: the turns before turn `before` that came to something, and that turn's question."""
         messages: list[Message] = []
-        for turn in self.turns:
+        for turn in self.path:
             if turn.id == before:
                 return [*messages, turn.asked]
             if turn.reply and turn.reply.ending in ("done", "stopped") and (said := turn.reply.message):
                 messages += [turn.asked, said]
         return messages
 
-    def turn(self, id: str) -> Turn:
-        return next(turn for turn in self.turns if turn.id == id)
-
-    def asking(self, message: Message, reply: Reply | None = None) -> Conversation:
-        return replace(self, turns=(*self.turns, Turn(secrets.token_urlsafe(6), message, reply)))
+    def asking(self, message: Message, reply: Reply | None = None, beside: str | None = None) -> Conversation:
+        """With a new turn at the end, or in the place of turn `beside`, which becomes a version of it."""
+        parent = self.turn(beside).parent if beside else self.leaf
+        turn = Turn(secrets.token_urlsafe(6), parent, message, reply)
+        return replace(self, turns=(*self.turns, turn), leaf=turn.id)
 
     def answered(self, id: str, reply: Reply) -> Conversation:
-        turns = tuple(replace(turn, reply=reply) if turn.id == id else turn for turn in self.turns)
-        return replace(self, turns=turns)
+        return self._having(replace(self.turn(id), reply=reply))
+
+    def judged(self, id: str, feedback: Feedback) -> Conversation:
+        return self._having(replace(self.turn(id), feedback=feedback))
+
+    def showing(self, id: str) -> Conversation:
+        """Turn `id` and the newest of what followed it."""
+        leaf = self.turn(id).id
+        while followers := [turn.id for turn in self.turns if turn.parent == leaf]:
+            leaf = followers[-1]
+        return replace(self, leaf=leaf)
+
+    def without(self, id: str) -> Conversation:
+        """Without turn `id` and all that followed it; another version takes its place if there is one."""
+        gone, others = {id}, [turn.id for turn in self.versions(id) if turn.id != id]
+        for turn in self.turns:  # a turn stands behind the one that it follows
+            if turn.parent in gone:
+                gone.add(turn.id)
+        left = tuple(turn for turn in self.turns if turn.id not in gone)
+        left = replace(self, turns=left, leaf=self.turn(id).parent)
+        return left.showing(others[-1]) if others else left
+
+    def _having(self, turn: Turn) -> Conversation:
+        return replace(self, turns=tuple(turn if known.id == turn.id else known for known in self.turns))
 
 
 class Session:
-    """One visitor's tab (or one API client): the open conversation, and the turn that is being answered.
+    """One visitor's tab, or one API client.
 
     Gradio copies a State's first value for every session and then hands the same object to all of its events.
     """
 
     def __init__(self) -> None:
-        self.conversation = Conversation()
+        self.visitor = ""  # whose conversations are open here; see `visitors`
+        self.chat: Chat | None = None
         self.language = "en"
-        self.waiting: str | None = None  # the turn that nobody has begun to answer
-        self.answering: str | None = None  # the turn under way, from its question until its answer has ended
-        self.stop = threading.Event()  # of that turn; each has its own, so that an old one can't be woken again
+        self.editing: str | None = None  # the turn whose question lies in the box
+        self.received: dict[tuple[str, int], Received] = {}  # what the model got of an upload, where it is shown
+        self.watched = False  # whether one of this tab's events already follows the answer
 
     def __deepcopy__(self, memo: dict[int, object]) -> Session:
         return Session()

@@ -20,27 +20,33 @@ _SUFFIXES = {
     "AVIF": ".avif",
     "MP4": ".mp4",
     "WebM or MKV": ".webm",
-    "Ogg": ".ogg",
     "FLAC": ".flac",
     "MP3": ".mp3",
+    "AAC": ".aac",
     "WAV": ".wav",
 }
-_UNSHOWN = ".upload"
+UNSHOWN = ".upload"  # of a file that browsers do not play; beside it lies one that they do
 _PREVIEWS = {"image": ".png", "video": ".mp4", "audio": ".wav"}
 
 
 def take(path: Path, folder: Path) -> Media:
     """Copies an upload into `folder`. Raises MediaError where the file is nothing that can be read."""
     modality = media.probe(path)
-    suffix = _SUFFIXES.get(sniff(path).name, _UNSHOWN)
     folder.mkdir(parents=True, exist_ok=True)
-    kept = Media(modality, folder / f"upload-{secrets.token_hex(8)}{suffix}")
+    playable = media.preview(path, folder)
+    ending = suffix(path) if playable == Path(path) else UNSHOWN
+    kept = Media(modality, folder / f"upload-{secrets.token_hex(8)}{ending}")
     shutil.copyfile(path, kept.path)
-    if suffix == _UNSHOWN:
-        shutil.move(media.preview(kept.path, folder), shown(kept))
+    if ending == UNSHOWN:
+        playable.replace(shown(kept))
     return kept
+
+
+def suffix(path: Path) -> str:
+    """The suffix under which a file of this content is kept where browsers play it."""
+    return _SUFFIXES.get(sniff(path).name, UNSHOWN)
 
 
 def shown(item: Media) -> Path:
     """The file that stands for `item` in the browser."""
-    return item.path.with_suffix(_PREVIEWS[item.modality]) if item.path.suffix == _UNSHOWN else item.path
+    return item.path.with_suffix(_PREVIEWS[item.modality]) if item.path.suffix == UNSHOWN else item.path

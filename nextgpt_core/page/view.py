@@ -1,64 +1,122 @@
 """A conversation as the messages of a `gr.Chatbot`.
 
-Media become figures of our own HTML, because the Chatbot's own ones have no alternative text, no caption and one
-download for all; the browser keeps an element whose HTML has not changed, so a clip plays on while words arrive. What
-people wrote is shown as it was written. The model's words may use Markdown, but neither HTML nor pictures from
-elsewhere.
+The browser keeps an element whose HTML has not changed, so a clip plays on while words arrive: what changes often is an
+item of its own. What people wrote is shown as it was written. The model's words may use Markdown, but neither HTML nor
+pictures from elsewhere.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from pathlib import Path
-from urllib.parse import quote
+from collections.abc import Collection, Mapping
 
-from nextgpt_core.conversation import Media, Message, Text
-from nextgpt_core.page.state import Conversation, Medium, Reply
-from nextgpt_core.page.uploads import shown
+from nextgpt_core.conversation import Text
+from nextgpt_core.page import figures
+from nextgpt_core.page.live import Chat
+from nextgpt_core.page.received import Received
+from nextgpt_core.page.reply import Reply
+from nextgpt_core.page.state import Conversation, Turn
 from nextgpt_core.page.words import Words
 
-_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif"}
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
+Opened = Mapping[tuple[str, int], Received]  # what the model got, by turn and number of the upload
 
 
-def messages(conversation: Conversation, words: Words) -> list[dict[str, object]]:
-    """The Chatbot's value: one message a question, one a reply; each part is an item of its message's content."""
+def messages(
+    conversation: Conversation, words: Words, answering: str | None = None, opened: Opened | None = None
+) -> list[dict[str, object]]:
+    """The Chatbot's value: one message a question, one a reply; each part is an item of its message's content.
+
+    `answering` is the turn under way, `opened` what the visitor wants to see of the uploads.
+    """
     view: list[dict[str, object]] = []
-    for turn in conversation.turns:
-        view.append({"role": "user", "content": [_text(item) for item in _asked(turn.asked, words)]})
-        if turn.reply is not None:
-            view.append({"role": "assistant", "content": [_text(item) for item in _replied(turn.reply, words)]})
+    for turn in conversation.path:
+        view.append({"role": "user", "content": _items(_asked(turn, words, opened or {}))})
+        reply = turn.reply or Reply(ending="" if turn.id == answering else "stopped")
+        items = _replied(reply, turn.id, words)
+        items.append(_row(conversation, turn, reply, words, waiting=turn.id == answering))
+        view.append({"role": "assistant", "content": _items(items)})
     return view
 
 
-def _text(text: str) -> dict[str, str]:
-    return {"type": "text", "text": text}
+def status(chat: Chat, words: Words, editing: bool = False) -> str:
+    """The line above the box: what the message waits for, or that one is being edited."""
+    if chat.waiting is not None:
+        return f'<p role="status">{html.escape(_waits(chat, words))}</p>'
+    if editing:
+        cancel = figures.button("cancel", "", words["cancel"])
+        return f'<p role="status">{html.escape(words["editing"])} {cancel}</p>'
+    return ""
 
 
-def _asked(message: Message, words: Words) -> list[str]:
-    items = [_figure(item, words[f"upload_{item.modality}"], "sent") for item in message.media]
-    if message.text:
-        # One line of HTML is one block for Markdown, which then leaves everything in it alone.
-        items.append(f'<div class="said">{html.escape(message.text).replace(chr(10), "&#10;")}</div>')
+def _waits(chat: Chat, words: Words) -> str:
+    waiting = chat.waiting
+    if waiting.what == "loading":
+        return words["loading"]
+    about = words["about"].format(seconds=round(waiting.seconds)) if waiting.seconds else ""
+    key = "line_one" if waiting.before == 1 else "line_many"
+    return words[key].format(before=waiting.before, about=about)
+
+
+def _items(texts: Collection[str]) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text} for text in texts]
+
+
+def _asked(turn: Turn, words: Words, opened: Opened) -> list[str]:
+    items = []
+    for number, item in enumerate(turn.asked.media):
+        got = opened.get((turn.id, number))
+        label = words["received_hide" if got else "received"]
+        below = f'<div class="actions">{figures.button("received", f"{turn.id} {number}", label)}</div>'
+        items.append(figures.sent(item, words, below + (got.html(words) if got else "")))
+    if turn.asked.text:
+        items.append(f'<div class="said">{figures.one_line(turn.asked.text)}</div>')
+    items.append(f'<div class="row">{figures.button("edit", turn.id, words["edit"], icon=True, kind="edit")}</div>')
     return items
 
 
-def _replied(reply: Reply, words: Words) -> list[str]:
+def _replied(reply: Reply, turn: str, words: Words) -> list[str]:
     items = [
-        model_text(part.text) if isinstance(part, Text) else _medium(part, words)
+        model_text(part.text) if isinstance(part, Text) else figures.made(part, turn, words)
         for part in reply.parts
         if not isinstance(part, Text) or part.text.strip()
     ]
     if reply.ending == "failed":
-        items.append(_note(words["failed"].format(note=reply.note), "failed"))
+        items.append(figures.note(words["failed"].format(note=reply.note), "failed"))
     elif reply.ending == "refused":
-        items.append(_note(reply.note, "failed"))
+        items.append(figures.note(reply.note, "failed"))
     elif reply.ending == "stopped":
-        items.append(_note(words["stopped"], "stopped"))
+        items.append(figures.note(words["stopped"], "stopped"))
     elif reply.note:
-        items.append(_note(reply.note, "stopped"))
+        items.append(figures.note(reply.note, "stopped"))
     return items or [f'<div class="thinking" role="status">{html.escape(words["thinking"])}<i></i><i></i><i></i></div>']
+
+
+def _row(conversation: Conversation, turn: Turn, reply: Reply, words: Words, waiting: bool) -> str:
+    """What can be done with a reply; while it is made its place is kept, unseen."""
+    if waiting:
+        return '<div class="row room"></div>'
+    buttons = [figures.button("copy", turn.id, words["copy"], icon=True, kind="copy")] if reply.text.strip() else []
+    for feedback in ("like", "dislike"):
+        pressed = " pressed" if turn.feedback == feedback else ""
+        buttons.append(figures.button(feedback, turn.id, words[feedback], icon=True, kind=feedback + pressed))
+    if turn.id == conversation.leaf:
+        buttons.append(figures.button("again", turn.id, words["again"], icon=True, kind="again"))
+        buttons.append(figures.button("undo", turn.id, words["undo"], icon=True, kind="undo"))
+    versions = [version.id for version in conversation.versions(turn.id)]
+    at = versions.index(turn.id)
+    around = (versions[at - 1], versions[(at + 1) % len(versions)])
+    buttons.append(figures.browse("turn", around, at + 1, len(versions), words))
+    return f'<div class="row">{"".join(buttons)}{_timings(reply, words)}</div>'
+
+
+def _timings(reply: Reply, words: Words) -> str:
+    took = reply.timings
+    if took is None or not took.first_token:
+        return ""
+    line = words["timings"].format(first=f"{took.first_token:.1f}", rate=f"{took.tokens_per_second:.0f}")
+    return f'<small class="timings">{html.escape(line)}</small>'
 
 
 def model_text(text: str) -> str:
@@ -66,59 +124,3 @@ def model_text(text: str) -> str:
     pieces = _CODE.split(text)
     pieces[::2] = [html.escape(piece, quote=False).replace("![", "&#33;[") for piece in pieces[::2]]
     return "".join(pieces)
-
-
-def _medium(medium: Medium, words: Words) -> str:
-    if medium.failure is not None:
-        return _note(medium.failure, "failed")
-    if medium.media is None:
-        return _card(medium, words)
-    save, origin = shown(medium.media), medium.provenance
-    below = (
-        f'<div class="actions"><a href="{file_url(save)}" download="{medium.modality}{save.suffix}">'
-        f"{html.escape(words['save'])}</a>"
-    )
-    if origin is not None:
-        steps, seconds = int(origin.settings["steps"]), f"{origin.seconds:.1f}"
-        line = words["provenance"].format(seed=origin.seed, steps=steps, seconds=seconds, model=origin.model)
-        below += f"<small>{html.escape(line)}</small>"
-    alternative = medium.caption or words[f"made_{medium.modality}"]
-    return _figure(medium.media, alternative, "made", _caption(medium.caption) + below + "</div>")
-
-
-def _card(medium: Medium, words: Words) -> str:
-    """The place of a medium while it is made: as large as the medium will be, so that nothing jumps."""
-    progress = words["step"].format(step=medium.step, steps=medium.steps)
-    if medium.left is not None:
-        progress += " · " + words["left"].format(seconds=max(1, round(medium.left)))
-    return (
-        f'<figure class="medium made {medium.modality}"><div class="frame making">'
-        f"<b>{html.escape(words[f'making_{medium.modality}'])}</b>"
-        f'<progress value="{medium.step}" max="{max(1, medium.steps)}"></progress>'
-        f"<small>{html.escape(progress)}</small></div>{_caption(medium.caption)}</figure>"
-    )
-
-
-def _figure(item: Media, alternative: str, kind: str, below: str = "") -> str:
-    path = shown(item)
-    source, label = file_url(path), html.escape(alternative)
-    if path.suffix in _PICTURES:
-        element = f'<img src="{source}" alt="{label}" loading="lazy">'
-    elif item.modality == "video":
-        element = f'<video src="{source}" controls loop muted playsinline preload="metadata" title="{label}"></video>'
-    else:
-        element = f'<audio src="{source}" controls preload="metadata" title="{label}"></audio>'
-    return f'<figure class="medium {kind} {item.modality}"><div class="frame">{element}</div>{below}</figure>'
-
-
-def _caption(caption: str) -> str:
-    return f"<figcaption>{html.escape(caption).replace(chr(10), ' ')}</figcaption>" if caption else ""
-
-
-def _note(text: str, kind: str) -> str:
-    return f'<div class="note {kind}">{html.escape(text).replace(chr(10), "&#10;")}</div>'
-
-
-def file_url(path: Path) -> str:
-    """Relative, so that it holds behind a proxy's path too."""
-    return "gradio_api/file=" + quote(str(path.absolute()))

@@ -88,7 +88,7 @@ def measure_psnr(network: PocketAutoencoder, pixels: Tensor) -> float:
 def picture_loss(made: Tensor, pixels: Tensor) -> Tensor:
     """Absolute and squared error, and the error of differences between neighbours at three scales."""
     error = made - pixels
-    loss = error.abs().mean() + 2 * error.square().mean()
+    loss = error.abs().mean() + 6 * error.square().mean()
     for _ in range(3):
         loss = loss + error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
         error = F.avg_pool2d(error, 2)

@@ -6,7 +6,7 @@ a place, beside another, moving, sounding. Words that no decoder has drawn still
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 from nextgpt_core.conversation import Modality
@@ -84,17 +84,19 @@ def plural(noun: str) -> str:
 
 
 class CaptionSampler:
-    """Draws captions; half of those for pictures come from `scene`, what the image decoder learns from, if given."""
+    """Draws captions; half of them come from `learned`, what the modality's decoder learns from, where it is given."""
 
-    def __init__(self, rng: Random, scene: Callable[[], str] | None = None) -> None:
+    def __init__(self, rng: Random, learned: Mapping[Modality, Callable[[], str]] | None = None) -> None:
         self._rng = rng
-        self._scene = scene
+        self._learned = learned or {}
         catalog = [c for c in load_catalog() if not c.group.startswith(_UNSAID)]
         names = [name for c in catalog for name in (c.name, *c.synonyms)]
         self.nouns = [name for name in names if name.replace(" ", "").isalpha() and len(name.split()) <= 3]
         self.nouns += [noun for noun in THINGS if noun not in self.nouns]
 
     def __call__(self, modality: Modality) -> str:
+        if modality in self._learned and self._rng.random() < 0.5:
+            return self._learned[modality]()
         return {"image": self.image, "video": self.video, "audio": self.audio}[modality]()
 
     def noun(self) -> str:
@@ -102,8 +104,6 @@ class CaptionSampler:
 
     def image(self) -> str:
         rng = self._rng
-        if self._scene and rng.random() < 0.5:
-            return self._scene()
         caption = self.thing()
         shape = rng.random()
         if shape < 0.3:

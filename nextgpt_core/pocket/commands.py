@@ -1,6 +1,8 @@
 """`python -m nextgpt_core data images`: from package names to a picture decoder, in one command that can be repeated.
 
-Each stage keeps what it finds: sprites, pictures, a trained autoencoder, shards, a denoiser's state.
+Each stage keeps what it finds: sprites, pictures, a trained autoencoder, shards, a denoiser's state. `data clips` goes
+on from there to a clip decoder, which is the business of `clip_command`. `data sounds` makes the audio decoder; its
+stages are in `sounds.stages`.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ from nextgpt_core.decoders.autoencoder import PocketAutoencoder
 from nextgpt_core.decoders.folder import load_component
 from nextgpt_core.decoders.image import ImageDecoder
 from nextgpt_core.decoders.sentence_condition import SentenceCondition
-from nextgpt_core.pocket import images
+from nextgpt_core.pocket import clip_command, images
 from nextgpt_core.pocket.autoencoder_task import AutoencoderTask, load_autoencoder, set_latent_scale
+from nextgpt_core.pocket.clips import FRAMES
 from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_unet, write_decoder
 from nextgpt_core.pocket.holdout import DEFAULT_STYLE
 from nextgpt_core.pocket.scenes import Scene
 from nextgpt_core.pocket.shards import Shards
+from nextgpt_core.pocket.sounds import stages
 from nextgpt_core.pocket.training import Plan, train
 from nextgpt_core.weights import cache_folder, resolve
 
@@ -37,35 +41,63 @@ SAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("images", "sheet"), help="the picture decoder, or only a sheet of its data")
+    parser.add_argument(
+        "what",
+        choices=("images", "clips", "sounds", "sheet"),
+        help="the picture, clip or audio decoder, or only sheets of the first two's data",
+    )
     parser.add_argument("--folder", type=Path, default=None, help="where data and runs lie (the cache's pocket/)")
-    parser.add_argument("--out", type=Path, default=Path("outputs/decoders/image"), help="the decoder's folder")
+    parser.add_argument("--out", type=Path, help="the decoder's folder (outputs/decoders/image, or video)")
     parser.add_argument(
         "--from", dest="start", type=Path, help="a decoder's folder to go on from, autoencoder included"
     )
     parser.add_argument("--pictures", type=int, default=2, help="arrays of 4,000 for the autoencoder (2)")
-    parser.add_argument("--shards", type=int, default=10, help="shards of 4,000 for the denoiser (10)")
+    parser.add_argument("--image", type=Path, help="for clips: the picture decoder to share weights with")
+    parser.add_argument(
+        "--shards", type=int, default=10, help="shards of 4,000 pictures, 2,000 clips, 1,000 sounds (10)"
+    )
     parser.add_argument("--autoencoder-minutes", type=float, default=30)
     parser.add_argument("--denoiser-minutes", type=float, default=90)
-    parser.add_argument("--batch", type=int, default=32, help="latents a step (32)")
+    parser.add_argument("--recordings", type=Path, metavar="DIR", help="for sounds: animals, with labels.jsonl")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        nargs=3,
+        default=(3000, 3000, 10000),
+        metavar=("VOCODER", "AUTOENCODER", "DENOISER"),
+        help="for sounds: how long each is trained, over all sittings (3000 3000 10000)",
+    )
+    parser.add_argument("--batch", type=int, default=32, help="latents a step, frames counted (32)")
 
 
 def run(args: argparse.Namespace) -> int:
     folder = args.folder or cache_folder() / "pocket"
+    out = args.out or Path("outputs/decoders") / {"clips": "video", "sounds": "audio"}.get(args.what, "image")
     if args.what == "sheet":
         scenes, pictures = images.draw_pictures(folder, 0, 96)
-        images.contact_sheet(list(pictures), 12, args.out / "data.jpg")
-        (args.out / "data.txt").write_text("\n".join(scene.caption for scene in scenes) + "\n", encoding="utf-8")
+        images.contact_sheet(list(pictures), 12, out / "data.jpg")
+        (out / "data.txt").write_text("\n".join(scene.caption for scene in scenes) + "\n", encoding="utf-8")
+        clip_command.draw_sheet(folder, out)
+        return 0
+    if args.what == "sounds":
+        sentence, steps = SentenceCondition(resolve(MINILM), 1), stages.Steps(*args.steps)
+        stages.build_decoder(folder / "sounds", folder / "runs", out, args.recordings, sentence, args.shards, steps)
         return 0
     condition = SentenceCondition(resolve(MINILM), LENGTH)
     plan = Plan(10**6, args.batch, 1e-3, warmup=40, minutes=args.denoiser_minutes)
+    if args.what == "clips":
+        if args.image is None:
+            raise SystemExit("data clips needs --image DIR, a picture decoder: checkpoints/pocket/decoders/image, say.")
+        plan = replace(plan, batch=max(1, args.batch // FRAMES), learning_rate=5e-4)
+        clip_command.train_clips(folder, out, args.image, condition, args.shards, plan, args.start)
+        return 0
     if args.start is None:
         autoencoder = train_autoencoder(folder, args.pictures, args.autoencoder_minutes)
         unet, run_folder = None, folder / "runs" / "denoiser"
     else:
         autoencoder, unet = load_component(args.start, "vae"), load_component(args.start, "unet").requires_grad_(True)
         plan, run_folder = replace(plan, learning_rate=5e-4), folder / "runs" / f"denoiser-from-{args.start.name}"
-    train_denoiser(run_folder, args.out, folder, autoencoder, condition, args.shards, plan, unet)
+    train_denoiser(run_folder, out, folder, autoencoder, condition, args.shards, plan, unet)
     return 0
 
 

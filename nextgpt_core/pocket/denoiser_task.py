@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel, UNet3DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 
@@ -53,41 +53,50 @@ def new_scheduler() -> DDIMScheduler:
 class DenoiserTask:
     """A `training.Task` over `rows` of shards, in which a row may stand several times.
 
+    Latents are pictures' (channels, h, w) or clips' (channels, frames, h, w), and the network is one for them.
     `weights` (channels,) says how much an error in each latent channel counts. `write` exports a network and `draw`
     paints a sample sheet from it, each to a path.
     """
 
     def __init__(
         self,
-        network: UNet2DConditionModel,
+        network: UNet2DConditionModel | UNet3DConditionModel,
         shards: Shards,
         rows: Tensor,
         weights: Tensor,
-        write: Callable[[UNet2DConditionModel, Path], None],
-        draw: Callable[[UNet2DConditionModel, Path], None],
+        write: Callable[[nn.Module, Path], None],
+        draw: Callable[[nn.Module, Path], None],
     ) -> None:
-        self.network, self.rows = network.to(memory_format=torch.channels_last), len(rows)
+        self.network, self.rows = network, len(rows)
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         if not torch.cuda.is_available():
             network.set_attn_processor(AttnProcessor())  # fused attention's gradient is several times slower on a CPU
         self._shards, self._rows, self._write, self._draw = shards, rows, write, draw
-        self._weights = (weights / weights.mean()).view(1, -1, 1, 1)
+        self._weights = weights / weights.mean()
         self._alphas = new_scheduler().alphas_cumprod
 
     def loss(self, network: nn.Module, rows: Tensor, device: torch.device) -> Tensor:
         latents, condition = (part.to(device) for part in self._shards.read(self._rows[rows]))
         condition = disturb(condition)
         times = (torch.sigmoid(torch.randn(len(rows))) * 1000).long().clamp_(0, 999)
-        alpha = self._alphas[times].view(-1, 1, 1, 1).to(device)
+        rest = [1] * (latents.ndim - 2)
+        alpha = self._alphas[times].view(-1, 1, *rest).to(device)
         noise = torch.randn_like(latents)
         noised = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-        predicted = network(noised, times.to(device), encoder_hidden_states=condition, return_dict=False)[0]
-        return ((predicted.float() - velocity).square() * self._weights.to(device)).mean()
+        predicted = self.predict(network, noised, times.to(device), condition)
+        return ((predicted.float() - velocity).square() * self._weights.view(1, -1, *rest).to(device)).mean()
 
-    def draw_samples(self, network: UNet2DConditionModel, path: Path) -> None:
+    def predict(self, network: nn.Module, noised: Tensor, times: Tensor, condition: Tensor) -> Tensor:
+        """What the network says of noised latents; conditions (b, length, width)."""
+        return network(noised, times, encoder_hidden_states=condition, return_dict=False)[0]
+
+    def draw_samples(self, network: nn.Module, path: Path) -> None:
         self._draw(network, path)
 
-    def export(self, network: UNet2DConditionModel, folder: Path) -> None:
+    def export(self, network: nn.Module, folder: Path) -> None:
         self._write(network, folder)
 
 

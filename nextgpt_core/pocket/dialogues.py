@@ -1,223 +1,330 @@
 """Conversations that switch modality, written by a grammar over the pocket world.
 
-Requests come in many wordings and in every combination of wanted media; the reply repeats what is asked for and lets
-one signal run follow each promise. Some turns refer back ("now make it move"), some show a file. What people say when
-they want no medium is the business of `replay`.
+Requests come from `requests`, in every combination of shown and wanted media; the reply repeats what is asked for and
+lets one signal run follow each promise, with further words only where words were asked for. Some turns refer back
+("now make it move"), some show files, some want nothing made. What the untouched model answers is `replay`'s business.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
-from nextgpt_core.conversation import Media, Message, Modality, Text
-from nextgpt_core.pocket.captions import COLOURS, MOTIONS, PLACES, CaptionSampler, article
+from nextgpt_core.conversation import MODALITIES, Media, Message, Modality, Text
+from nextgpt_core.pocket.captions import COLOURS, MOTIONS, PLACES, SOUNDS, CaptionSampler, article
+from nextgpt_core.pocket.catalog import load_catalog
+from nextgpt_core.pocket.requests import NOUNS, RequestWriter, Wish
+from nextgpt_core.pocket.wordings import load_facts, load_wordings, mentions_held_out, pairs
 
-NOUNS: dict[Modality, tuple[str, ...]] = {
-    "image": ("picture", "image", "drawing", "photo", "illustration", "painting", "pic", "sketch"),
-    "video": ("video", "clip", "animation", "movie", "short film", "video clip", "gif"),
-    "audio": ("sound", "audio clip", "recording", "sound effect", "audio", "noise"),
-}
-_OPENINGS = ("", "", "", "", "please ", "can you ", "could you ", "could you please ", "I want you to ", "would you ",
-             "hey, ", "hi! ", "I'd like you to ", "now ", "ok, ", "let's see, ", "go ahead and ", "will you ")  # fmt: skip
-_CLOSINGS = ("", "", "", "", ".", ".", "!", " please", ", please.", " for me", " for me, please", " thanks", "?")
-_MAKE: dict[Modality, tuple[str, ...]] = {
-    "image": ("draw {c}", "draw me {c}", "paint {c}", "sketch {c}", "show me {c}", "make a {n} of {c}", "create a {n} of {c}",
-              "generate a {n} of {c}", "give me a {n} of {c}", "show me a {n} of {c}", "produce a {n} showing {c}",
-              "illustrate {c}", "render {c}", "make me a {n} with {c}", "let me see {c}", "design a {n} of {c}",
-              "draw a {n} of {c}", "send me a {n} of {c}", "picture {c}", "get me a {n} of {c}"),
-    "video": ("make a {n} of {c}", "create a {n} of {c}", "generate a {n} of {c}", "show me a {n} of {c}", "animate {c}",
-              "give me a {n} of {c}", "film {c}", "produce a {n} showing {c}", "make me a {n} with {c}",
-              "send me a {n} of {c}", "render a {n} of {c}", "shoot a {n} of {c}", "let me watch {c}",
-              "show {c} in a {n}", "let me see a {n} of {c}"),
-    "audio": ("make the sound of {c}", "play {c}", "play the sound of {c}", "let me hear {c}", "create a {n} of {c}",
-              "generate a {n} of {c}", "give me a {n} of {c}", "produce the sound of {c}", "send me a {n} of {c}",
-              "play me a {n} of {c}", "make a {n} of {c}", "imitate {c}", "record {c}", "let me listen to {c}",
-              "make a noise like {c}", "play a {n} of {c}"),
-}  # fmt: skip
-_WISHES: dict[Modality, tuple[str, ...]] = {
-    "image": ("I want a {n} of {c}", "I'd like to see {c}", "I need a {n} of {c}", "I would love a {n} of {c}", "{n} of {c}",
-              "what does {c} look like?", "a {n} of {c}", "how about a {n} of {c}?", "do you have a {n} of {c}?",
-              "I wonder what {c} looks like", "{c}, as a {n}", "may I see {c}?", "can I have a {n} of {c}?",
-              "my daughter wants to see {c}", "I'm making a card and need a {n} of {c}"),
-    "video": ("I want a {n} of {c}", "I'd like to watch {c}", "I need a {n} of {c}", "{n} of {c}", "a {n} of {c}",
-              "I'd love to see {c} in motion", "how about a {n} of {c}?", "can I have a {n} of {c}?",
-              "I want to watch a {n} of {c}", "{c}, as a {n}", "what would {c} look like on {n}?"),
-    "audio": ("I want to hear {c}", "I'd like to hear {c}", "what does {c} sound like?", "how does {c} sound?", "{n} of {c}",
-              "I need a {n} of {c}", "a {n} of {c}", "how about the sound of {c}?", "can I hear {c}?", "sound of {c}",
-              "I need {c} for my film", "do you know what {c} sounds like?", "I'd love to listen to {c}"),
-}  # fmt: skip
+Shown = Mapping[Modality, Sequence[tuple[Path, str]]]  # files, and what each shows
 _REPLIES: dict[Modality, tuple[str, ...]] = {
     "image": ("Here is a picture of {c}.", "Sure! Here is a picture of {c}.", "Of course. Here is a picture of {c}."),
     "video": ("Here is a video of {c}.", "Sure! Here is a video of {c}.", "Of course. Here is a video of {c}."),
     "audio": ("Here is the sound of {c}.", "Sure! Here is the sound of {c}.", "Of course. Here is the sound of {c}."),
 }
-_MORE = {"image": "And here is a picture of {c}.", "video": "And here is a video of {c}.", "audio": "And here is the sound of {c}."}
-_SHOWN: dict[Modality, tuple[str, ...]] = {
-    "image": ("What is in this picture?", "What is this?", "What do you see?", "Describe this picture.", "What's in the image?",
-              "What does this photo show?", "Tell me what this is.", "Can you name what is in the picture?", "Who or what is this?",
-              "What am I looking at?", "Please describe the image.", "Do you recognise this?", ""),
-    "video": ("What happens in this video?", "What is in this clip?", "Describe this video.", "What do you see?", "What is this?", ""),
-    "audio": ("What do you hear?", "What is this sound?", "What animal is this?", "Describe this sound.", "What makes this noise?",
-              "What is in this recording?", "Can you tell what this is?", ""),
-}  # fmt: skip
-_NAMED: dict[Modality, tuple[str, ...]] = {
-    "image": ("This is a picture of {c}.", "This picture shows {c}.", "I see {c}."),
-    "video": ("This is a video of {c}.", "This video shows {c}.", "I see {c}."),
-    "audio": ("This is the sound of {c}.", "I hear {c}.", "This sounds like {c}."),
+_MORE = {
+    "image": " And here is a picture of {c}.",
+    "video": " And here is a video of {c}.",
+    "audio": " And here is the sound of {c}.",
 }
+_NAMED: dict[Modality, tuple[str, ...]] = {
+    "image": ("This is a picture of {c}.", "This picture shows {c}.", "I see {c} in the picture."),
+    "video": ("This is a video of {c}.", "This video shows {c}.", "I see {c} in the clip."),
+    "audio": ("This is the sound of {c}.", "I can hear {c}.", "This sounds like {c}."),
+}
+_PLAIN = {"image": "a picture", "video": "a video", "audio": "a sound"}
+_SOUNDING = ("animal-", "musical-instrument", "transport-")
+_OUTINGS = {
+    "at the seaside": ("beach volleyball", "surfing", "a sandcastle on a beach", "a sailing boat at sunset", "a kayak on the sea"),
+    "in the mountains": ("skiing in the mountains", "a tent on a mountain", "a cable car", "a waterfall"),
+    "at the weekend": ("a picnic in a meadow", "a bicycle in the forest", "a museum", "a hot air balloon"),
+    "with the children": ("a sandcastle", "a kite in the sky", "a snowman in the snow", "an ice cream in the garden"),
+    "in the city": ("a concert at night", "a street musician in the city", "a library", "a market"),
+    "outdoors": ("a campfire at night", "a kayak on a lake", "a football match", "a bicycle on a green hill"),
+}  # fmt: skip
+_WHEN = ("", "", " this summer", " this winter", " tomorrow", " next week", " on Sunday")
 
 
 class DialogueWriter:
-    """Writes conversations about what `captions` draws; `shown` holds (file, modality, what it shows) to ask about."""
+    """Writes conversations about what `captions` draws; `shown` holds files to ask about."""
 
-    def __init__(
-        self, rng: Random, captions: CaptionSampler, shown: Sequence[tuple[Path, Modality, str]] = ()
-    ) -> None:
+    def __init__(self, rng: Random, captions: CaptionSampler, shown: Shown | None = None) -> None:
         self._rng = rng
         self._captions = captions
-        self._shown = list(shown)
+        self._shown = {modality: files for modality, files in (shown or {}).items() if files}
+        self._facts = load_facts()
+        self._wordings = load_wordings()
+        self._ask = RequestWriter(rng, self._wordings)
+        groups = [name for c in load_catalog() if c.group.startswith(_SOUNDING) for name in (c.name, *c.synonyms)]
+        self._sounding = [name for name in groups if not mentions_held_out(name) and not name.endswith("face")]
 
-    def single(self) -> list[Message]:
-        """One request for one medium."""
-        modality = self._modality()
-        caption = self._captions(modality)
-        return [self._user(self.request(modality, caption)), self.reply([(modality, caption)])]
-
-    def several(self) -> list[Message]:
-        """One request for two or three media: of one thing, or each of its own."""
-        rng = self._rng
-        modalities = rng.sample(("image", "video", "audio"), rng.choice((2, 2, 3)))
-        subject = self._captions.image()
-        if rng.random() < 0.5:
-            wanted = [(m, subject) for m in modalities]
-            nouns = [f"{article(rng.choice(NOUNS[m]))}" for m in modalities]
-            words = rng.choice(("make {n} of {c}", "give me {n} of {c}", "I want {n} of {c}", "show me {n} of {c}", "create {n} of {c}"))
-            request = self._dress(words.format(n=_listed(nouns), c=subject))
-        else:
-            wanted = [(m, self._captions(m)) for m in modalities]
-            parts = [rng.choice(_MAKE[m]).format(c=c, n=rng.choice(NOUNS[m])) for m, c in wanted]
-            request = self._dress(rng.choice((" and ", ", then ", " and also ", ". Also ")).join(parts))
-        return [self._user(request), self.reply(wanted)]
-
-    def follow_up(self) -> list[Message]:
-        """A first medium, then one to three turns that change it, repeat it, or carry it to another modality."""
-        rng = self._rng
-        modality = self._modality()
-        caption = self._captions(modality)
-        messages = [self._user(self.request(modality, caption)), self.reply([(modality, caption)])]
-        for _ in range(rng.choice((1, 1, 2, 3))):
-            words, modality, caption = self._next(modality, caption)
-            messages += [self._user(self._dress(words)), self.reply([(modality, caption)])]
-        return messages
-
-    def about_a_file(self) -> list[Message]:
-        """Somebody shows a file and asks what it is; sometimes they want another like it."""
-        rng = self._rng
-        path, modality, caption = rng.choice(self._shown)
-        question = rng.choice(_SHOWN[modality])
-        parts: list[Text | Media] = [Media(modality, path)]
-        if question:
-            parts.append(Text(question))
-        messages = [Message("user", tuple(parts))]
-        if rng.random() < 0.85:
-            messages.append(self._assistant(rng.choice(_NAMED[modality]).format(c=caption)))
-            if rng.random() < 0.75:
-                return messages
-            parts = []
-        made = self._modality()
-        words = {
-            "image": ("draw it", "make a picture of it", "draw me another one like this", "show me a picture of that"),
-            "video": ("make a video of it", "animate it", "make it move", "I'm more into this, make a video of it"),
-            "audio": ("what does it sound like?", "make the sound of it", "let me hear it"),
-        }[made]
-        request = self._dress(rng.choice(words))
-        if parts:
-            messages = [Message("user", (Media(modality, path), Text(request)))]
-        else:
-            messages.append(self._user(request))
-        return [*messages, self.reply([(made, caption)])]
+    def kinds(self) -> dict[str, Callable[[], list[Message]]]:
+        """By name, each a way to write one conversation; what needs files is there if they are."""
+        kinds = {
+            "captions": self.caption_only,
+            "single": self.single,
+            "several": self.several,
+            "follow_up": self.follow_up,
+            "talk": self.talk,
+            "words": self.with_words,
+        }
+        if self._shown:
+            kinds |= {"files": self.about_files, "announced": self.announced}
+        return kinds
 
     def caption_only(self) -> list[Message]:
         """The shortest way from a caption to a run, without a request: most of what the alignment learns from."""
         modality = self._modality()
-        return [self.reply([(modality, self._captions(modality))], _REPLIES[modality][:1])]
+        return [self._made([(modality, self._captions(modality))], _REPLIES[modality][:1])]
 
-    def request(self, modality: Modality, caption: str) -> str:
+    def single(self) -> list[Message]:
+        """One request for one medium."""
+        if self._rng.random() < 0.04:
+            return self._suggestion()
+        modality = self._modality()
+        caption = self._caption(modality)
+        return [_user(self._ask.one(modality, caption)), self._made([(modality, caption)])]
+
+    def several(self) -> list[Message]:
+        """One request for two or three media: of one thing, or each of its own."""
+        return self._turn(self._several())
+
+    def with_words(self) -> list[Message]:
+        """Media of a thing, and some words about it."""
+        rng, thing = self._rng, self._rng.choice(list(self._facts))
+        modalities = rng.sample(MODALITIES, rng.choice((1, 1, 2, 3)))
+        request, words_first = self._ask.with_words(modalities, thing)
+        return [
+            _user(request),
+            self._made([(m, thing) for m in modalities], words=self._facts[thing], first=words_first),
+        ]
+
+    def follow_up(self) -> list[Message]:
+        """Something made, then one to three turns that change it, repeat it, carry it over, or only talk."""
         rng = self._rng
-        noun = rng.choice(NOUNS[modality])
-        if rng.random() < 0.12:  # people leave articles out; the reply puts them back
-            caption = caption.removeprefix("a ").removeprefix("an ")
-        if rng.random() < 0.35:
-            return self._case(rng.choice(_WISHES[modality]).format(c=caption, n=noun))
-        return self._dress(rng.choice(_MAKE[modality]).format(c=caption, n=noun))
+        wishes = self._several() if rng.random() < 0.25 else [(m := self._modality(), self._simple(m))]
+        messages = [*(self._chat() if rng.random() < 0.15 else []), *self._turn(wishes)]
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            words, wishes, reply = self._next(wishes)
+            messages += [_user(words), reply or self._made(wishes)]
+        return messages
 
-    def reply(self, wanted: Sequence[tuple[Modality, str]], openings: Sequence[str] | None = None) -> Message:
-        parts: list[Text | Media] = []
-        for number, (modality, caption) in enumerate(wanted):
-            words = _MORE[modality] if number else self._rng.choice(openings or _REPLIES[modality])
-            parts += [Text(words.format(c=caption)), Media(modality, Path(), caption)]
+    def about_files(self) -> list[Message]:
+        """Somebody shows one to three files, with or without words; sometimes turns stand before or after."""
+        rng, files, subject = self._rng, *self._files()
+        parts = [Media(modality, path) for modality, path, _ in files]
+        named = " ".join(rng.choice(_NAMED[modality]).format(c=c) for modality, _, c in files)
+        modalities = rng.sample(MODALITIES, rng.choice((1, 1, 1, 2, 3)))
+        if rng.random() < 0.45:
+            use = f"{files[0][0]}.shown" if len(files) == 1 else "all.shown"
+            asked = [Text(self._ask.finish(self._ask.choose(use)))] if rng.random() < 0.85 else []
+            messages = [Message("user", (*parts, *asked)), _assistant(named)]
+            if rng.random() < 0.6:
+                return messages
+            after = [_user(self._ask.of_it(modalities, False)), self._made([(m, subject) for m in modalities])]
+            return messages + after
+        words = rng.random() < 0.25
+        request = Text(self._ask.of_it(modalities, words))
+        reply = self._made([(m, subject) for m in modalities], words=named if words else "", first=rng.random() < 0.8)
+        before = self._suggestion() if rng.random() < 0.06 else []
+        return [*before, Message("user", (*parts, request)), reply]
+
+    def announced(self) -> list[Message]:
+        """First what to do with a file, then the file, without a word."""
+        rng, files, subject = self._rng, *self._files()
+        modalities = rng.sample(MODALITIES, rng.choice((0, 1, 1, 2, 2, 3)))
+        words = not modalities or rng.random() < 0.35
+        request = self._ask.choose("announce", r=self._ask.clauses(modalities, words))
+        named = " ".join(rng.choice(_NAMED[modality]).format(c=c) for modality, _, c in files)
+        reply = self._made([(m, subject) for m in modalities], words=named if words else "", first=True)
+        return [
+            _user(self._ask.finish(request)),
+            _assistant(self._ask.choose("announce.reply")),
+            Message("user", tuple(Media(modality, path) for modality, path, _ in files)),
+            reply,
+        ]
+
+    def talk(self) -> list[Message]:
+        """No medium is wanted: what the model can and can't do, or a word after something was made."""
+        rng, kind = self._rng, self._rng.random()
+        if kind < 0.2:
+            words, answer = rng.choice(pairs(self._wordings, rng.choice(("able", "cannot"))))
+            return [_user(self._ask.written(words)), _assistant(answer)]
+        if kind < 0.6:
+            return self._chat()
+        wishes = self._several() if rng.random() < 0.2 else [(m := self._modality(), self._simple(m))]
+        messages = self._turn(wishes)
+        for _ in range(rng.choice((1, 1, 2))):
+            words, reply = self._remark(wishes)
+            messages += [_user(words), reply]
+        return messages
+
+    def _turn(self, wishes: Sequence[Wish]) -> list[Message]:
+        if len(wishes) == 1:
+            words = self._ask.one(*wishes[0])
+        elif len({caption for _, caption in wishes}) == 1:
+            words = self._ask.of_one_thing([m for m, _ in wishes], wishes[0][1])
+        else:
+            words = self._ask.of_each(wishes)
+        return [_user(words), self._made(wishes)]
+
+    def _made(
+        self, wishes: Sequence[Wish], openings: Sequence[str] | None = None, words: str = "", first: bool = False
+    ) -> Message:
+        """The reply: a promise and a run for each wish, and `words` before or after them."""
+        parts: list[Text | Media] = [Text(f"{words} ")] if words and first and wishes else []
+        for number, (modality, caption) in enumerate(wishes):
+            promise = _MORE[modality] if number else self._rng.choice(openings or _REPLIES[modality])
+            if parts and not number:
+                promise = _REPLIES[modality][0]
+            parts += [Text(promise.format(c=caption)), Media(modality, Path(), caption)]
+        if words and not (first and wishes):
+            parts.append(Text(f" {words}" if wishes else words))
         return Message("assistant", tuple(parts))
 
-    def _next(self, modality: Modality, caption: str) -> tuple[str, Modality, str]:
-        """(what the user says, the medium that answers, its caption)."""
+    def _several(self) -> list[Wish]:
         rng = self._rng
-        same = NOUNS[modality][0]
-        choices: list[Callable[[], tuple[str, Modality, str]]] = [
-            lambda: (rng.choice(("another one", "again", "one more", f"make another {same}", "once more")), modality, caption),
-            lambda: (rng.choice(("and a picture of it", "now draw it", "draw that", "show me a picture of it")), "image", caption),
-            lambda: (rng.choice(("now make it move", "animate it", "make a video of it", "turn it into a clip")), "video", caption),
-            lambda: (rng.choice(("what does it sound like?", "now the sound of it", "let me hear it")), "audio", caption),
-        ]
-        if modality != "audio":
-            choices += [lambda: self._recoloured(modality, caption), lambda: self._moved(modality, caption)] * 2
-        if modality == "image":
+        modalities = rng.sample(MODALITIES, rng.choice((2, 2, 2, 3)))
+        if rng.random() < 0.6:
+            subject = self._subject()
+            return [(m, subject) for m in modalities]
+        if rng.random() < 0.12:
+            modalities = [modalities[0]] * 2
+        return [(m, self._caption(m)) for m in modalities]
+
+    def _next(self, wishes: Sequence[Wish]) -> tuple[str, list[Wish], Message | None]:
+        """(what the user says, what the talk is about now, the reply unless media are made)."""
+        rng, ask = self._rng, self._ask
+        modality, caption = wishes[-1]
+        kind = rng.random()
+        if kind < 0.12:
+            words, reply = self._remark(wishes)
+            return words, list(wishes), reply
+        if kind < 0.24 and len(wishes) == 1:
+            return ask.finish(ask.choose(f"{modality}.again")), [(modality, caption)], None
+        if kind < 0.5:
+            after = rng.choice(MODALITIES)
+            return ask.of_it([after], False, "next"), [(after, caption)], None
+        if kind < 0.6:
+            after = rng.sample(MODALITIES, 2)
+            return ask.of_it(after, False), [(m, caption) for m in after], None
+        if kind < 0.68:
+            after = self._modality()
+            fresh = self._simple(after)
+            return ask.one(after, fresh), [(after, fresh)], None
+        if modality == "audio":
+            return ask.of_it(["image"], False, "next"), [("image", caption)], None
+        if kind < 0.76 and len(wishes) == 2:
+            number = rng.choice((0, 1))
+            modality, caption = wishes[number]
+            if modality != "audio":
+                colour = rng.choice(COLOURS)
+                said = ask.choose(("first", "second")[number], k=colour)
+                return ask.finish(said), [(modality, _recoloured(caption, colour))], None
+        if kind < 0.8 and modality == "image":
             motion = rng.choice(MOTIONS)
-            choices.append(lambda: (f"now make a video of it {motion}", "video", f"{caption} {motion}"))
-        return rng.choice(choices)()
+            return ask.finish(f"now make a video of it {motion}"), [("video", f"{caption} {motion}")], None
+        if kind < 0.9:
+            colour = rng.choice(COLOURS)
+            return ask.finish(ask.choose("recolour", k=colour)), [(modality, _recoloured(caption, colour))], None
+        place = rng.choice(PLACES)
+        bare = next(
+            (caption[: -len(p) - 1] for p in sorted(PLACES, key=len, reverse=True) if caption.endswith(" " + p)),
+            caption,
+        )
+        return ask.finish(ask.choose("move", k=place)), [(modality, f"{bare} {place}")], None
 
-    def _recoloured(self, modality: Modality, caption: str) -> tuple[str, Modality, str]:
-        rng, colour = self._rng, self._rng.choice(COLOURS)
-        words = caption.split()
-        old = next((i for i, word in enumerate(words) if word in COLOURS), None)
-        if old is not None:
-            words[old] = colour
-        elif words[0] in ("a", "an", "two", "three"):
-            words.insert(1, colour)
+    def _remark(self, wishes: Sequence[Wish]) -> tuple[str, Message]:
+        """What people say of something that was made, and an answer that makes nothing."""
+        rng, ask = self._rng, self._ask
+        modality, caption = wishes[-1]
+        noun, kind = NOUNS[modality][0], rng.random()
+        if kind < 0.55:
+            return ask.written(ask.choose("thanks", x=noun)), _assistant(ask.choose("thanks.reply"))
+        if kind < 0.8:
+            reply = ask.choose("asked.reply", n=_PLAIN[modality], c=caption)
+            return ask.written(ask.choose("asked")), _assistant(reply)
+        words, answer = rng.choice(pairs(self._wordings, "critique"))
+        return ask.written(words.format(x=noun)), _assistant(answer)
+
+    def _chat(self) -> list[Message]:
+        """A remark or a question in which a medium may be mentioned, but none is asked for."""
+        thing = article(self._noun())
+        if self._rng.random() < 0.5:
+            words, answer = self._ask.choose("remark", t=thing), self._ask.choose("remark.reply")
         else:
-            words.insert(0, colour)
-        if words[0] in ("a", "an"):
-            words[0] = "an" if words[1][0] in "aeiou" else "a"
-        said = (f"make it {colour}", f"now in {colour}", f"the same in {colour}", f"I'd prefer it {colour}", f"can it be {colour}?")
-        return rng.choice(said), modality, " ".join(words)
+            words, answer = (text.format(t=thing) for text in self._rng.choice(pairs(self._wordings, "question")))
+        return [_user(self._ask.written(words)), _assistant(answer)]
 
-    def _moved(self, modality: Modality, caption: str) -> tuple[str, Modality, str]:
-        rng, place = self._rng, self._rng.choice(PLACES)
-        bare = next((caption[: -len(p) - 1] for p in sorted(PLACES, key=len, reverse=True) if caption.endswith(" " + p)), caption)
-        said = (f"now {place}", f"put it {place}", f"the same {place}", f"and {place}?", f"how about {place}?")
-        return rng.choice(said), modality, f"{bare} {place}"
+    def _suggestion(self) -> list[Message]:
+        rng, where = self._rng, self._rng.choice(list(_OUTINGS))
+        caption = rng.choice(_OUTINGS[where])
+        words = self._ask.choose("suggest", k=where + rng.choice(_WHEN))
+        reply = Message(
+            "assistant", (Text(self._ask.choose("suggest.reply", c=caption)), Media("image", Path(), caption))
+        )
+        return [_user(self._ask.written(words)), reply]
+
+    def _files(self) -> tuple[list[tuple[Modality, Path, str]], str]:
+        """One to three files of different modalities, mostly one; and what they show, in one phrase."""
+        rng = self._rng
+        count = min(rng.choice((1, 1, 1, 1, 2, 2, 3)), len(self._shown))
+        files = [(modality, *rng.choice(self._shown[modality])) for modality in rng.sample(sorted(self._shown), count)]
+        return files, " and ".join(caption for _, _, caption in files)
+
+    def _caption(self, modality: Modality) -> str:
+        """A caption without held-out names."""
+        while mentions_held_out(caption := self._captions(modality)):
+            pass
+        return caption
+
+    def _simple(self, modality: Modality) -> str:
+        """A caption that can be given a colour or a place."""
+        while (
+            " of " in (caption := self._caption(modality))
+            or "," in caption
+            or (modality == "image" and " in 3d" in caption)
+        ):
+            pass
+        return caption
+
+    def _noun(self) -> str:
+        while mentions_held_out(noun := self._captions.noun()):
+            pass
+        return noun
+
+    def _subject(self) -> str:
+        """What may be seen, watched and heard."""
+        rng, kind = self._rng, self._rng.random()
+        if kind < 0.3:
+            return self._simple("image")
+        if kind < 0.5:
+            while mentions_held_out(sound := rng.choice(SOUNDS)):
+                pass
+            return sound
+        noun = rng.choice(self._sounding)
+        return article(f"{rng.choice(COLOURS)} {noun}" if rng.random() < 0.2 else noun)
 
     def _modality(self) -> Modality:
-        return self._rng.choices(("image", "video", "audio"), (5, 3, 3))[0]
-
-    def _dress(self, words: str) -> str:
-        rng = self._rng
-        closing = "" if words.endswith("?") else rng.choice(_CLOSINGS)
-        return self._case(rng.choice(_OPENINGS) + words + closing)
-
-    def _case(self, words: str) -> str:
-        style = self._rng.random()
-        words = re.sub(r"\ba (?=[aeio])", "an ", words)
-        return words if style < 0.3 else words.lower() if style < 0.4 else words[0].upper() + words[1:]
-
-    def _user(self, text: str) -> Message:
-        return Message("user", (Text(text),))
-
-    def _assistant(self, text: str) -> Message:
-        return Message("assistant", (Text(text),))
+        return self._rng.choices(MODALITIES, (5, 3, 3))[0]
 
 
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def _recoloured(caption: str, colour: str) -> str:
+    words = caption.split()
+    old = next((i for i, word in enumerate(words) if word in COLOURS), None)
+    if old is not None:
+        words[old] = colour
+    else:
+        words.insert(1 if words[0] in ("a", "an", "two", "three") else 0, colour)
+    if words[0] in ("a", "an"):
+        words[0] = "an" if words[1][0] in "aeiou" else "a"
+    return " ".join(words)
+
+
+def _user(text: str) -> Message:
+    return Message("user", (Text(text),))
+
+
+def _assistant(text: str) -> Message:
+    return Message("assistant", (Text(text),))

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from nextgpt_core.conversation import Message, Text
 from nextgpt_core.model import NextGPT
-from nextgpt_core.pocket.captions import CaptionSampler
+from nextgpt_core.pocket.captions import CaptionSampler, article
+from nextgpt_core.pocket.wordings import load_wordings, mentions_held_out, pairs
 
 _TOPICS = (
     "the sea", "friendship", "photosynthesis", "gravity", "the moon", "football", "cooking rice", "the French Revolution",
@@ -45,7 +46,7 @@ _ABOUT_THINGS = (
 )  # fmt: skip
 _OTHERS = (
     "Hello!", "Hi", "Hi there, how are you?", "Good morning", "Thanks!", "Thank you very much.", "Bye!", "Who are you?", "Ok", "Great!",
-    "What is your name?", "What can you do?", "Tell me a joke.", "I am bored.", "I feel sad today.", "What is 2 + 2?", "Help me",
+    "What is your name?", "Tell me a joke.", "I am bored.", "I feel sad today.", "What is 2 + 2?", "Help me",
     "What is 12 times 3?", "What is the opposite of hot?", "Translate 'good morning' into Spanish.", "What day comes after Monday?",
     "How many legs does a spider have?", "Who painted the Mona Lisa?", "Who wrote Hamlet?", "What is the largest planet?", "Nice.",
     "How do I boil an egg?", "What is the speed of light?", "How many minutes are in an hour?", "What is a picture frame?", "No",
@@ -54,35 +55,37 @@ _OTHERS = (
     "Give me a synonym for happy.", "Is the earth round?", "Why is the sky blue?", "What is a noun?", "Can dogs eat chocolate?",
     "How do I learn to paint?", "What makes a good photograph?", "What is the difference between a photo and a painting?", "Why?",
     "Who invented the telephone?", "What is an image file?", "Which is louder, a plane or a car?", "Do you like music?", "Really?",
-    "Can you see pictures?", "Can you hear sounds?", "Recommend a book.", "Recommend a film.", "How tall is Mount Everest?",
+    "Recommend a book.", "Recommend a film.", "How tall is Mount Everest?",
 )  # fmt: skip
 
 
 def questions(rng: Random, count: int) -> list[str]:
-    """Different questions that ask for no medium."""
-    captions = CaptionSampler(rng)
-    asked = dict.fromkeys(_OTHERS)
+    """Different remarks and questions that ask for no medium, and name nothing that is held out."""
+    captions, wordings = CaptionSampler(rng), load_wordings()
+    asking = [words for words, _ in pairs(wordings, "question")]
+    asked = dict.fromkeys((*_OTHERS, *wordings["preamble"]))
     while len(asked) < count:
-        kind = rng.random()
-        if kind < 0.45:
-            asked[rng.choice(_ABOUT).format(t=rng.choice(_TOPICS))] = None
-        elif kind < 0.6:
-            asked[rng.choice(_ABOUT_PLACES).format(t=rng.choice(_PLACES))] = None
+        kind, thing = rng.random(), article(captions.noun())
+        if kind < 0.2:
+            words = rng.choice(_ABOUT).format(t=rng.choice(_TOPICS))
+        elif kind < 0.27:
+            words = rng.choice(_ABOUT_PLACES).format(t=rng.choice(_PLACES))
         else:
-            asked[rng.choice(_ABOUT_THINGS).format(t=captions.thing())] = None
+            section = _ABOUT_THINGS if kind < 0.4 else wordings["remark"] if kind < 0.75 else asking
+            words = rng.choice(section).format(t=thing)
+        if not mentions_held_out(words):
+            asked[words[0].upper() + words[1:] if rng.random() < 0.7 else words] = None
     return list(asked)[:count]
 
 
-def answer(model: NextGPT, asked: Sequence[str], most_tokens: int = 96, batch: int = 64) -> Iterator[list[Message]]:
+def answer(model: NextGPT, asked: Sequence[str], most_tokens: int = 80, batch: int = 64) -> Iterator[list[Message]]:
     """The model's own greedy answers; one that did not come to its end is cut at its last full sentence."""
     tokenizer, stop = model.tokenizer, model.config.language_model.template.stop[0]
     stop_id = tokenizer.special_tokens[stop]
     asked = sorted(asked, key=len)
     for start in tqdm(range(0, len(asked), batch), desc="answers", unit="batch"):
         some = asked[start : start + batch]
-        prompts = [
-            [i for s in model.renderer.render([Message("user", (Text(q),))]) for i in s.ids] for q in some
-        ]
+        prompts = [[i for s in model.renderer.render([Message("user", (Text(q),))]) for i in s.ids] for q in some]
         width = max(map(len, prompts))
         ids = torch.tensor([[stop_id] * (width - len(p)) + p for p in prompts], device=model.device)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)

@@ -14,12 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_PARTIAL = ".partial"  # of a shard that is being written
+
 
 class Shards:
     """All shards under a folder as one sequence. `length` is how many vectors a condition has."""
 
     def __init__(self, folder: Path, length: int) -> None:
-        self._parts = [_Shard(path.parent) for path in sorted(folder.glob("*/latents.npy"))]
+        whole = (path.parent for path in sorted(folder.glob("*/latents.npy")) if path.parent.suffix != _PARTIAL)
+        self._parts = [_Shard(path) for path in whole]
         if not self._parts:
             raise FileNotFoundError(f"{folder} holds no shards. Build them with `python -m nextgpt_core data images`.")
         self._starts = np.cumsum([0, *(len(part.latents) for part in self._parts)])
@@ -48,7 +51,7 @@ class Shards:
 
 def write_shard(folder: Path, latents: np.ndarray, conditions: Tensor, lines: Sequence[str]) -> None:
     """Writes a shard whole or not at all. `conditions` (n, length, width) end in zeros, which are not stored."""
-    partial = folder.with_suffix(".partial")
+    partial = folder.with_suffix(_PARTIAL)
     partial.mkdir(parents=True, exist_ok=True)
     present = conditions[:, 1:].abs().amax(-1) > 0  # (n, length − 1)
     np.save(partial / "latents.npy", latents.astype(np.float16))

@@ -37,7 +37,7 @@ class Task(Protocol):
 class Plan:
     """How long and how fast: until `steps` are made or `minutes` are over, whichever comes first.
 
-    The learning rate rises over `warmup` steps and falls along a cosine to 0 at that end. Minutes count over all
+    The learning rate rises over `warmup` steps, stays, and falls to 0 in the last quarter. Minutes count over all
     sittings of a run; only a plan without them gives the same network on a faster machine.
     """
 
@@ -88,7 +88,7 @@ def train(task: Task, folder: Path, plan: Plan) -> nn.Module:
     before, losses = progress.seconds, []
     while (done := max(progress.step / plan.steps, progress.seconds / 60 / plan.minutes)) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * min(1.0, (progress.step + 1) / plan.warmup) * _cosine(done)
+            group["lr"] = plan.learning_rate * min(1.0, (progress.step + 1) / plan.warmup, 4 * (1 - done))
         rows = batch_rows(progress.step, plan.batch, task.rows, plan.seed)
         with accelerator.autocast():
             loss = task.loss(network, rows, accelerator.device)
@@ -122,10 +122,6 @@ def batch_rows(step: int, batch: int, rows: int, seed: int) -> Tensor:
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
         numbers.append(order[offset:])
     return torch.cat(numbers)[:batch]
-
-
-def _cosine(done: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _save(accelerator: Accelerator, task: Task, average: EMAModel, step: int, folder: Path) -> None:

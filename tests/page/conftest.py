@@ -11,6 +11,7 @@ import pytest
 
 from nextgpt_core.page import layout
 from nextgpt_core.page.lane import Lane, Model
+from nextgpt_core.page.limits import Limits
 from tests.page.scripted import ScriptedModel
 
 _FLAGS = (
@@ -18,6 +19,9 @@ _FLAGS = (
     "--disable-component-update --disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream "
     "--autoplay-policy=no-user-gesture-required"
 ).split()
+
+
+MANY = Limits(messages_a_minute=10_000, upload_bytes_an_hour=2**33, bytes_on_disk=2**33)
 
 
 @dataclass
@@ -29,10 +33,10 @@ class Served:
     folder: Path
 
 
-def serve(model: Model, folder: Path) -> Iterator[Served]:
+def serve(model: Model, folder: Path, limits: Limits = MANY, **launching: object) -> Iterator[Served]:
     lane = Lane(lambda: model)
-    page = layout.build(lane, folder)
-    address = layout.launch(page, folder)
+    page = layout.build(lane, folder, model.config, limits)
+    address = layout.launch(page, folder, limits=limits, **launching)
     lane.open()
     yield Served(address, model, folder)
     page.close()
@@ -91,3 +95,22 @@ def ask(tab, text: str) -> None:
     send(tab, text)
     tab.wait_for_function(f"document.querySelectorAll('#chat .user-row').length > {asked}")
     tab.wait_for_selector(IDLE)
+
+
+def press(tab, name: str, number: int | None = None) -> None:
+    """Clicks the button that does this; the last one on the page unless a number is given."""
+    buttons = tab.locator(f"button.do[name={name}]")
+    (buttons.last if number is None else buttons.nth(number)).click()
+
+
+def last_answer(tab) -> str:
+    """The words of the last answer, without the buttons below it."""
+    words = tab.locator("#chat .bot-row").last.locator(".prose").all()
+    return "\n".join(part.inner_text() for part in words if not part.locator(".row").count()).strip()
+
+
+def attach(tab, *files: Path) -> None:
+    with tab.expect_file_chooser() as chooser:
+        tab.get_by_test_id("upload-button").click()
+    chooser.value.set_files(files)
+    tab.wait_for_function(f"document.querySelectorAll('#box .thumbnail-item').length == {len(files)}")

@@ -7,6 +7,7 @@ raises, `memory` raises as a full GPU does.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import uuid
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from nextgpt_core import media
 from nextgpt_core.config import Config, DecoderConfig, LanguageModelConfig, LoraConfig, Source, TemplateConfig
@@ -50,7 +52,7 @@ CONFIG = Config(
     signals={},
     encoders={},
     input_projectors={},
-    reads={},
+    reads={"image": "nowhere", "video": "nowhere", "audio": "nowhere"},
     output_projectors={},
     writes={},
     decoders={modality: DecoderConfig("scripted", _NOWHERE, settings) for modality, settings in _SETTINGS.items()},
@@ -66,6 +68,8 @@ class ScriptedModel:
         self.pause = pause
         self.seen: list[tuple[list[Message], ChatOptions]] = []
         self.go = threading.Event()
+        self.forget: set[str] = set()  # words that a medium made again does not heed
+        self._seeds = itertools.count(7)
         self.running = 0
         self.most_running = 0
         self._lock = threading.Lock()
@@ -88,17 +92,13 @@ class ScriptedModel:
         words = asked.text.split()
         pause = self.pause if "slow" in words else 0.0
         parts: list[Text | Media] = []
-        making = [modality for modality, name in ASKED_BY.items() if name in words]
-
-        def hold(count: int) -> None:
-            if "hold" in words and count == 3:
-                self.go.wait(60)
+        making = [modality for modality in ASKED_BY if self._wants(modality, words, options)]
 
         def say(text: str) -> Iterator[Event]:
             for count, word in enumerate(text.split(" "), start=1):
                 time.sleep(pause)
                 if not making:
-                    hold(count)
+                    self._hold(words, count)
                 yield TextDelta(word + " ")
             parts.append(Text(text + " "))
 
@@ -111,22 +111,52 @@ class ScriptedModel:
         files = "".join(f" I got {'an' if m.modality != 'video' else 'a'} {m.modality}." for m in asked.media)
         yield from say(f"Answer {turn} to: {asked.text}.{files}")
         for index, modality in enumerate(making):
-            name = ASKED_BY[modality]
-            settings = {**_SETTINGS[modality], **options.decoding.get(modality, {})}
-            caption = f"A {name} of {asked.text}"
-            yield MediaStarted(index, modality, caption, int(settings["steps"]))
-            for step in range(1, int(settings["steps"]) + 1):
-                time.sleep(pause or 0.005)
-                yield MediaProgress(index, step, int(settings["steps"]))
-                hold(step)
-            if "fail" in words:
-                yield MediaFailed(index, modality, f"The {modality} could not be made. The log says why.")
-            else:
-                seed = (options.seed if options.seed is not None else 7) + index
-                item = Media(modality, make(modality, options.out_dir, settings, seed), caption)
-                parts.append(item)
-                yield MediaReady(index, item, Provenance("scripted", modality, caption, seed, settings, 0.5))
+            caption = f"A {ASKED_BY[modality]} of {asked.text}"
+            made = yield from self._make(index, modality, caption, words, options)
+            parts += made
         yield TurnDone(Message("assistant", tuple(parts)), Timings(0.1, 10, 10, 5, 50.0))
+
+    def remake(self, messages: Sequence[Message], index: int, options: ChatOptions) -> Iterator[Event]:
+        with self._lock:
+            self.seen.append((list(messages), options))
+        medium = messages[-1].media[index]
+        words = [word for word in messages[-2].text.split() if word not in self.forget]
+        if "crash-again" in words:
+            raise RuntimeError("scripted crash")
+        yield from self._make(index, medium.modality, medium.caption, words, options)
+
+    def received(self, item: Media) -> tuple[np.ndarray, int]:
+        if item.modality == "audio":
+            return media.read_audio(item.path, 16_000), 16_000
+        frames = media.read_video(item.path, 8)[0] if item.modality == "video" else [media.read_image(item.path)]
+        small = [Image.fromarray(np.asarray(frame)).resize((20, 20)) for frame in frames]
+        return np.stack([np.asarray(frame) for frame in small]), 0
+
+    def _make(
+        self, index: int, modality: Modality, caption: str, words: list[str], options: ChatOptions
+    ) -> Iterator[Event]:
+        settings = {**_SETTINGS[modality], **options.decoding.get(modality, {})}
+        steps = int(settings["steps"])
+        yield MediaStarted(index, modality, caption, steps)
+        for step in range(1, steps + 1):
+            time.sleep(self.pause if "slow" in words else 0.005)
+            yield MediaProgress(index, step, steps)
+            self._hold(words, step)
+        if "fail" in words:
+            yield MediaFailed(index, modality, f"The {modality} could not be made. The log says why.")
+            return []
+        seed = (options.seed if options.seed is not None else next(self._seeds)) + index
+        item = Media(modality, make(modality, options.out_dir, settings, seed), caption)
+        yield MediaReady(index, item, Provenance("scripted", modality, caption, seed, settings, 0.5))
+        return [item]
+
+    def _wants(self, modality: Modality, words: list[str], options: ChatOptions) -> bool:
+        wanted = options.wanted.get(modality, "auto")
+        return wanted == "always" or (wanted == "auto" and ASKED_BY[modality] in words)
+
+    def _hold(self, words: list[str], count: int) -> None:
+        if "hold" in words and count == 3:
+            self.go.wait(60)
 
 
 def make(modality: Modality, folder: Path, settings: dict[str, float], seed: int = 7) -> Path:

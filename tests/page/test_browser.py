@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.page.conftest import IDLE, ask, open_tab, send
+from tests.page.conftest import IDLE, ask, attach, last_answer, open_tab, send
 from tests.page.scripted import make
-
-
-def last_answer(tab) -> str:
-    return tab.locator("#chat .bot-row").last.inner_text().strip()
-
-
-def attach(tab, *files: Path) -> None:
-    with tab.expect_file_chooser() as chooser:
-        tab.get_by_test_id("upload-button").click()
-    chooser.value.set_files(files)
-    tab.wait_for_function(f"document.querySelectorAll('#box .thumbnail-item').length == {len(files)}")
 
 
 def test_media_of_every_kind_really_load(tab):

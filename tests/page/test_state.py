@@ -12,7 +12,8 @@ from nextgpt_core.conversation import (
     TextDelta,
     TurnDone,
 )
-from nextgpt_core.page.state import Conversation, Reply
+from nextgpt_core.page.reply import Reply
+from nextgpt_core.page.state import Conversation
 from tests.page.scripted import ScriptedModel
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from nextgpt_core.conversation import ChatOptions, Message, Text
 from nextgpt_core.page import view
-from nextgpt_core.page.state import Conversation, Reply
+from nextgpt_core.page.reply import Reply
+from nextgpt_core.page.state import Conversation
 from nextgpt_core.page.words import WORDS, choose
 from tests.page.scripted import ScriptedModel
 

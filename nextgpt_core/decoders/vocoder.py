@@ -1,0 +1,136 @@
+"""The pocket decoders' vocoder: log-mel spectrograms to 16 kHz waveforms, through a predicted spectrum.
+
+A stack of one-dimensional convolutions at frame rate (the shape of Vocos: Siuzdak, 2023) says how loud each frequency
+is and where its phase points; a few rounds of Griffin and Lim's (1984) projection make neighbouring frames agree. All
+work is at frame rate, so that it costs next to nothing. It offers what diffusers' AudioLDM pipeline asks of a vocoder.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+RATE, HOP, WINDOW, BANDS = 16_000, 256, 1024, 64
+_LOW, _HIGH = 40.0, 8000.0  # hertz
+_FLOOR, _SPAN = 1e-4, 3.8  # magnitudes below are silence; natural logarithms from the middle to either end
+
+
+class SpectralVocoder(ModelMixin, ConfigMixin):
+    """Spectrograms as `mel_spectrogram` gives them (b, frames, model_in_dim) → waveforms (b, frames · hop).
+
+    `upsample_rates` multiply to the hop; the pipeline reads them, `sampling_rate` and `model_in_dim` from the config.
+    `rounds` is how often the phases are projected at generation; training asks for none.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        model_in_dim: int = BANDS,
+        sampling_rate: int = RATE,
+        upsample_rates: tuple[int, ...] = (HOP,),
+        window: int = WINDOW,
+        width: int = 256,
+        blocks: int = 5,
+        rounds: int = 12,
+    ) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(model_in_dim, width, 5, padding=2)
+        self.stack = nn.ModuleList(_Block(width) for _ in range(blocks))
+        self.norm = nn.LayerNorm(width)
+        bins = window // 2 + 1
+        self.leave = nn.Linear(width, 3 * bins)
+        nn.init.normal_(self.leave.weight, std=0.01)
+        filters = mel_filters(model_in_dim, window)
+        lift = filters / filters.sum(1, keepdim=True).clamp(min=1e-6)
+        self.register_buffer("lift", lift.T.contiguous(), persistent=False)  # (model_in_dim, bins)
+
+    def forward(self, spectrogram: Tensor, spectrum_only: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """The waveform; or, for training, magnitudes (b, frames, bins) and phases as complex numbers of length one."""
+        magnitude, phase = self._spectrum(spectrogram)
+        if spectrum_only:
+            return magnitude, phase
+        for _ in range(self.config.rounds):
+            phase = _unit(self._stft(self.to_waveform(magnitude, phase)))
+        return self.to_waveform(magnitude, phase)
+
+    def to_waveform(self, magnitude: Tensor, phase: Tensor) -> Tensor:
+        """(b, frames · hop). A frame too many at the end makes up for the centring."""
+        hop = math.prod(self.config.upsample_rates)
+        spectrum = magnitude * phase
+        spectrum = torch.cat([spectrum, spectrum[:, -1:]], 1).transpose(1, 2)
+        window = _window(self.config.window).to(spectrum.device)
+        return torch.istft(spectrum, self.config.window, hop, window=window, length=(spectrum.shape[2] - 1) * hop)
+
+    def _spectrum(self, spectrogram: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.enter(spectrogram.transpose(1, 2)).transpose(1, 2)  # (b, frames, width)
+        for block in self.stack:
+            hidden = block(hidden)
+        loudness, real, imaginary = self.leave(self.norm(hidden)).float().chunk(3, -1)
+        # A start that is nearly right: each bin as loud as the bands that it belongs to.
+        bands = (spectrogram.float() * _SPAN + math.log(_FLOOR) + _SPAN).exp()
+        start = (bands @ self.lift.float() + _FLOOR).log()
+        magnitude = (start + loudness.clamp(-8, 8)).clamp(max=2).exp()
+        return magnitude, _unit(torch.complex(real, imaginary))
+
+    def _stft(self, waveform: Tensor) -> Tensor:
+        return stft(waveform, self.config.window, math.prod(self.config.upsample_rates))[:, :-1]
+
+
+def mel_spectrogram(waveform: Tensor) -> Tensor:
+    """(b, n) in −1…1 at 16 kHz → (b, n / 256, 64): the log magnitude in mel bands, silence −1, the loudest about 1."""
+    magnitude = stft(waveform, WINDOW, HOP)[:, :-1].abs() @ mel_filters(BANDS, WINDOW).to(waveform.device)
+    return (magnitude.clamp(min=_FLOOR).log() - math.log(_FLOOR) - _SPAN) / _SPAN
+
+
+def stft(waveform: Tensor, window: int, hop: int) -> Tensor:
+    """(b, n) → complex (b, n / hop + 1, window / 2 + 1), a sine of amplitude one having a magnitude of about a half."""
+    spectrum = torch.stft(waveform, window, hop, window=_window(window).to(waveform.device), return_complex=True)
+    return spectrum.transpose(1, 2)
+
+
+@cache
+def mel_filters(bands: int, window: int) -> Tensor:
+    """(window / 2 + 1, bands): triangles, evenly spaced on HTK's mel scale, each summing to one."""
+    bins = torch.linspace(0, RATE / 2, window // 2 + 1)
+    mel = 2595 * torch.log10(1 + bins / 700)
+    ends = [2595 * math.log10(1 + hertz / 700) for hertz in (_LOW, _HIGH)]
+    edges = torch.linspace(*ends, bands + 2)
+    rising = (mel[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - mel[:, None]) / (edges[2:] - edges[1:-1])
+    filters = torch.minimum(rising, falling).clamp(min=0)
+    # Bands at the bottom are narrower than a bin: each has at least the bin that is nearest to it.
+    nearest = (mel[:, None] - edges[1:-1]).abs().argmin(0)
+    filters[nearest, torch.arange(bands)] = filters[nearest, torch.arange(bands)].clamp(min=0.3)
+    return filters / filters.sum(0)
+
+
+@cache
+def _window(length: int) -> Tensor:
+    """Hann's, scaled so that a spectrum's magnitudes do not depend on its length; `istft` divides by it again."""
+    window = torch.hann_window(length)
+    return window / window.sum()
+
+
+def _unit(spectrum: Tensor) -> Tensor:
+    return spectrum / spectrum.abs().clamp(min=1e-7)
+
+
+class _Block(nn.Module):
+    """A ConvNeXt block over (b, frames, width)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.across = nn.Conv1d(width, width, 7, padding=3, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.inner = nn.Linear(width, 3 * width)
+        self.outer = nn.Linear(3 * width, width)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        mixed = self.across(hidden.transpose(1, 2)).transpose(1, 2)
+        return hidden + self.outer(F.gelu(self.inner(self.norm(mixed))))

@@ -1,0 +1,125 @@
+"""Greedy replies to many conversations at once: what routing and text are judged by, without any decoder.
+
+Conversations of equal length run through the language model together, so none is padded and each reply is the one
+that `chat` gives alone, but for rounding. A run of signal tokens is fed like any other tokens; no medium is made.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import torch
+from tqdm import tqdm
+from transformers import DynamicCache
+
+from nextgpt_core.conversation import MODALITIES, Message, Modality, Wanted
+from nextgpt_core.model import NextGPT
+from nextgpt_core.signals import ReplyGrammar
+
+_LEAST_WORDS = 4  # beside captions: "Sure!" and "Of course." are no words that anybody asked for
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`parts`: words as str and, where a run stood, the modality; words before a run end in what it shows."""
+
+    parts: tuple[str | Modality, ...]
+
+    @property
+    def media(self) -> tuple[Modality, ...]:
+        return tuple(part for part in self.parts if part in MODALITIES)
+
+    @property
+    def words(self) -> str:
+        """The text beside captions: less the sentence before each run."""
+        kept = []
+        for part, following in zip_longest(self.parts, self.parts[1:]):
+            if part in MODALITIES:
+                continue
+            kept.append(" ".join(_sentences(part)[:-1]) if following in MODALITIES else part)
+        return " ".join(filter(None, map(str.strip, kept)))
+
+    @property
+    def modalities(self) -> frozenset[str]:
+        """What it gives, "text" among it if it says more than what its media show."""
+        text = {"text"} if len(self.words.split()) >= (_LEAST_WORDS if self.media else 1) else set()
+        return frozenset({*self.media, *text})
+
+
+def greedy_replies(
+    model: NextGPT,
+    conversations: Sequence[Sequence[Message]],
+    most_tokens: int = 64,
+    batch: int = 32,
+    media: bool = True,
+) -> list[Reply]:
+    """In the order given. After `most_tokens` tokens a reply is cut; by then it has said what it makes.
+
+    Without `media` no run may start, as in a model that never heard of them.
+    """
+    groups: dict[int, list[tuple[int, torch.Tensor]]] = defaultdict(list)
+    with torch.inference_mode():
+        for number, messages in enumerate(conversations):
+            rows = model.rows(model.renderer.render(messages))
+            groups[len(rows)].append((number, rows))
+        replies: dict[int, Reply] = {}
+        with tqdm(total=len(conversations), desc="replies", leave=False) as bar:
+            for group in groups.values():
+                for start in range(0, len(group), batch):
+                    some = group[start : start + batch]
+                    wanted = dict.fromkeys(MODALITIES, "auto" if media else "never")
+                    found = _run(model, torch.stack([rows for _, rows in some]), most_tokens, wanted)
+                    replies |= {number: reply for (number, _), reply in zip(some, found, strict=True)}
+                    bar.update(len(some))
+    return [replies[number] for number in range(len(conversations))]
+
+
+def _run(model: NextGPT, rows: torch.Tensor, most_tokens: int, wanted: Mapping[Modality, Wanted]) -> list[Reply]:
+    """rows: (b, n, width). A finished reply leaves the batch."""
+    language_model, cache = model.language_model, DynamicCache()
+    grammars = [ReplyGrammar(model.signals, wanted) for _ in rows]
+    drawn: list[list[int]] = [[] for _ in rows]
+    forced: list[list[int]] = [[] for _ in rows]
+    going = list(range(len(rows)))
+    hidden = language_model(rows, cache=cache)[:, -1]
+    for _ in range(most_tokens):
+        logits = language_model.logits(hidden).float().cpu()
+        staying = []
+        for place, which in enumerate(going):
+            token = forced[which].pop(0) if forced[which] else int(grammars[which].mask(logits[place]).argmax())
+            if token in model.stop_ids:
+                continue
+            modality = model.signals.starts.get(token)
+            if modality is not None:
+                grammars[which].started(token)
+                forced[which] = list(model.signals.runs[modality][1:])
+            drawn[which].append(token)
+            staying.append(place)
+        if not staying:
+            break
+        if len(staying) < len(going):
+            cache.batch_select_indices(torch.tensor(staying, device=rows.device))
+        going = [going[place] for place in staying]
+        tokens = torch.tensor([drawn[which][-1] for which in going], device=rows.device)
+        hidden = language_model(language_model.embed(tokens)[:, None], cache=cache)[:, -1]
+    return [_reply(model, tokens) for tokens in drawn]
+
+
+def _reply(model: NextGPT, tokens: Sequence[int]) -> Reply:
+    parts: list[str | Modality] = []
+    said: list[int] = []
+    for token in tokens:
+        if token < model.signals.vocabulary:
+            said.append(token)
+        elif token in model.signals.starts:
+            parts += [model.tokenizer.decode(said), model.signals.starts[token]]
+            said = []
+    return Reply(tuple(filter(None, [*parts, model.tokenizer.decode(said) if said else ""])))
+
+
+def _sentences(text: str) -> list[str]:
+    pieces = text.strip().replace("! ", "!\n").replace(". ", ".\n").replace("? ", "?\n").replace(": ", ":\n")
+    return pieces.split("\n")

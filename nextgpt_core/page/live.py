@@ -1,0 +1,138 @@
+"""A conversation while somebody has it open: the turn under way, and a count of changes to look at.
+
+The answer is gathered by a thread of its own and not by whoever watches, so it goes on when a page is reloaded or a
+telephone sleeps, and every tab that shows the conversation sees it grow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from nextgpt_core.conversation import Event, TooLongError
+from nextgpt_core.media import MediaError
+from nextgpt_core.page.lane import Lane, Model, Waiting
+from nextgpt_core.page.reply import Reply
+from nextgpt_core.page.state import Conversation
+
+logger = logging.getLogger(__name__)
+_PACE = 0.06  # seconds between two looks
+
+
+class Chat:
+    """`folder` is where the conversation's files lie; `save` is called after every change that is to last."""
+
+    def __init__(self, conversation: Conversation, folder: Path, save: Callable[[Chat], None]) -> None:
+        self.conversation = conversation
+        self.folder = folder
+        self.answering: str | None = None  # the turn under way
+        self.waiting: Waiting | None = None  # what that one waits for
+        self.changes = 0
+        self.deleted = False
+        self._save = save
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+
+    def change(self, step: Callable[[Conversation], Conversation]) -> None:
+        """Changes the conversation for good."""
+        self._show(step)
+        self._keep()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def delete(self) -> None:
+        self.deleted = True
+        self.stop()
+
+    def answer(self, turn: str, lane: Lane, make: Callable[[Model], Iterator[Event]]) -> None:
+        """Begins to fold what `make` yields into the reply of `turn`. One turn at a time; see `answering`."""
+        with self._lock:
+            assert self.answering is None
+            # Each answer has a stop sign of its own, so that an old one can't be woken again.
+            self.answering, self._stop, self.waiting = turn, threading.Event(), None
+        self.changes += 1
+        threading.Thread(target=self._gather, args=(turn, lane, make, self._stop), name="answer", daemon=True).start()
+
+    def _gather(self, turn: str, lane: Lane, make: Callable[[Model], Iterator[Event]], stop: threading.Event) -> None:
+        reply = self.conversation.turn(turn).reply or Reply()
+        again = bool(reply.ending)  # one medium of a finished reply: how the reply ended stays
+        try:
+            with closing(lane.run(make, stop)) as progress:
+                for self.waiting, events in progress:
+                    for event in events:
+                        reply = reply.after(event, time.monotonic())
+                    self._show(lambda conversation: conversation.answered(turn, reply))  # noqa: B023
+            if not again and not reply.ending:
+                reply = reply.ended("stopped")
+        except Exception as error:
+            note = refusal(error) or _load_failure(error, lane)
+            if again:
+                reply = _with_failure(reply, note or f"That went wrong on our side. Reference: {_reference()}")
+            else:
+                reply = reply.ended("refused", note) if note else reply.ended("failed", _reference())
+        finally:
+            self.waiting = None
+            self.change(lambda conversation: conversation.answered(turn, reply.settled()))
+            if self.deleted:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            self.answering = None
+            self.changes += 1
+
+    def _show(self, step: Callable[[Conversation], Conversation]) -> None:
+        with self._lock:
+            self.conversation = step(self.conversation)
+        self.changes += 1
+
+    def _keep(self) -> None:
+        try:
+            self._save(self)
+        except OSError as error:  # a full disk must not end a conversation
+            logger.error("A conversation could not be stored: %s", error)
+
+    async def watch(self) -> AsyncIterator[None]:
+        """Yields at once, and after every change until nothing is being answered any more."""
+        seen = -1
+        while True:
+            ended = self.answering is None
+            if self.changes != seen:
+                seen = self.changes
+                yield
+            elif ended:
+                return
+            else:
+                await asyncio.sleep(_PACE)
+
+
+def _with_failure(reply: Reply, reason: str) -> Reply:
+    for medium in reply.media:
+        if medium.running:
+            reply = reply.having(replace(medium, running=False, failure=reason))
+    return reply
+
+
+def refusal(error: Exception) -> str:
+    """The error's words where the fault lies in the message and they are for the one who wrote it, else ""."""
+    return str(error) if isinstance(error, MediaError | TooLongError) else ""
+
+
+def _load_failure(error: Exception, lane: Lane) -> str:
+    """Why there is no model, where our own parts say so in people's words."""
+    if error is not lane.failure or not type(error).__module__.startswith("nextgpt_core"):
+        return ""
+    return str(error)
+
+
+def _reference() -> str:
+    """Logs the error at hand and returns the reference under which the log has it."""
+    reference = secrets.token_hex(4)
+    logger.exception("An answer failed; the visitor was given the reference %s.", reference)
+    return reference

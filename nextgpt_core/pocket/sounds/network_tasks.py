@@ -1,0 +1,162 @@
+"""What is trained for sounds, as tasks of `pocket.training`: the vocoder, the mel autoencoder, the denoiser.
+
+The vocoder learns from waveforms by the distance of spectra at four resolutions, the autoencoder from spectrograms,
+made louder, quieter and mixed on the way, the denoiser from stored latents as the pictures' does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nextgpt_core.decoders.folder import save_folder
+from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
+from nextgpt_core.decoders.vocoder import BANDS, HOP, SpectralVocoder, mel_spectrogram, stft
+from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_scheduler
+from nextgpt_core.pocket.sounds.clips import Clips
+from nextgpt_core.pocket.sounds.spectrograms import sheet
+from nextgpt_core.pocket.sounds.waves import LENGTH
+from nextgpt_core.storage import save_tensors
+
+FRAMES = LENGTH // HOP
+_RESOLUTIONS = (256, 512, 1024, 2048)  # samples in a window
+_SEGMENT = 64  # frames
+_NOISE = 0.1  # on latents, so that the decoder forgives what a denoiser gets slightly wrong
+_SAMPLES = 5
+
+
+class VocoderTask:
+    """Rows are clips for training; a batch is a second of each, at a random loudness."""
+
+    def __init__(self, network: SpectralVocoder, clips: Clips) -> None:
+        self.network, self._clips = network, clips
+        self._rows = clips.rows(held_out=False)
+        self.rows = len(self._rows)
+
+    def loss(self, network: nn.Module, rows: Tensor, device: torch.device) -> Tensor:
+        waves = []
+        for row in rows.tolist():
+            start = int(torch.randint(LENGTH - _SEGMENT * HOP, ()))
+            waves.append(self._clips.wave(self._rows[row])[start : start + _SEGMENT * HOP])
+        gains = 0.1 ** torch.rand(len(rows), 1)
+        wave = (torch.from_numpy(np.stack(waves)) * gains).to(device)
+        magnitude, phase = network(mel_spectrogram(wave), spectrum_only=True)
+        return spectral_distance(network.to_waveform(magnitude, phase), wave)
+
+    @torch.no_grad()
+    def draw_samples(self, network: SpectralVocoder, path: Path) -> None:
+        """Spectrograms of sounds above those of what the vocoder makes of them."""
+        rows = self._rows[:: self.rows // _SAMPLES][:_SAMPLES]
+        given = mel_spectrogram(torch.from_numpy(np.stack([self._clips.wave(row) for row in rows])))
+        made = mel_spectrogram(network(given))
+        sheet([list(given), list(made)], [self._clips.clips[row].caption for row in rows], path)
+
+    def export(self, network: SpectralVocoder, folder: Path) -> None:
+        export_network(network, folder)
+
+
+class MelAutoencoderTask:
+    """Rows are spectrograms (n, frames, bands) of clips for training; what is trained is the way back from latents."""
+
+    def __init__(self, network: MelAutoencoder, spectrograms: np.ndarray, rows: Sequence[int]) -> None:
+        self.network = network.to(memory_format=torch.channels_last)
+        for linear in (network.to_latents, network.to_patches):
+            linear.requires_grad_(False)  # latents are stored, and must go on meaning what they mean
+        self._spectrograms, self._numbers, self.rows = spectrograms, np.asarray(rows), len(rows)
+
+    def loss(self, network: nn.Module, rows: Tensor, device: torch.device) -> Tensor:
+        given = disturbed(self.spectrograms(rows)).to(device, memory_format=torch.channels_last)
+        return spectrogram_loss(network(given, _NOISE).float(), given)
+
+    def spectrograms(self, rows: Tensor) -> Tensor:
+        """(b, 1, frames, bands)."""
+        return torch.from_numpy(self._spectrograms[self._numbers[rows.numpy()]].astype(np.float32)).unsqueeze(1)
+
+    @torch.no_grad()
+    def draw_samples(self, network: MelAutoencoder, path: Path) -> None:
+        given = self.spectrograms(torch.linspace(0, self.rows - 1, _SAMPLES).long())
+        sheet([list(given[:, 0]), list(network(given)[:, 0])], [""] * _SAMPLES, path)
+
+    def export(self, network: MelAutoencoder, folder: Path) -> None:
+        export_network(network, folder)
+
+
+class SoundDenoiserTask(DenoiserTask):
+    """The pictures' task for a UNet that takes its condition, a sentence vector, as AudioLDM's class embedding."""
+
+    def predict(self, network: nn.Module, noised: Tensor, times: Tensor, condition: Tensor) -> Tensor:
+        return network(noised, times, None, class_labels=condition[:, 0], return_dict=False)[0]
+
+
+def new_sound_unet(latent_channels: int, width: int) -> UNet2DConditionModel:
+    """10 million parameters on 16×4 latents; nothing but convolutions, which on so small a grid see everything."""
+    return UNet2DConditionModel(
+        sample_size=(FRAMES // 16, BANDS // 16),
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        block_out_channels=(128, 256),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        mid_block_type="UNetMidBlock2D",
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=width,
+        time_embedding_dim=512,
+        resnet_time_scale_shift="scale_shift",
+    )
+
+
+def write_audio_decoder(
+    folder: Path, unet: nn.Module, autoencoder: nn.Module, vocoder: nn.Module, width: int, bits: int = 8
+) -> None:
+    """The folder of an `AudioLDMPipeline`; the unconditional condition is all zeros."""
+    components = {
+        "unet": unet,
+        "vae": autoencoder,
+        "vocoder": vocoder,
+        "scheduler": new_scheduler(),
+        "text_encoder": None,
+        "tokenizer": None,
+    }
+    save_folder(folder, "AudioLDMPipeline", components, torch.zeros(1, 1, width), bits)
+
+
+def export_network(network: SpectralVocoder | MelAutoencoder, folder: Path) -> None:
+    network.save_config(folder)
+    save_tensors(network.state_dict(), folder / "diffusion_pytorch_model.safetensors", bits=32)
+
+
+def spectral_distance(made: Tensor, wave: Tensor) -> Tensor:
+    """How far two waveforms (b, n) are apart: logarithms of magnitudes, and magnitudes, at four resolutions."""
+    total = made.new_zeros(())
+    for window in _RESOLUTIONS:
+        one, other = (stft(part, window, window // 4).abs() for part in (made, wave))
+        total = total + F.l1_loss((one + 1e-4).log(), (other + 1e-4).log())
+        total = total + (one - other).norm() / other.norm().clamp(min=1e-3)
+    return total / len(_RESOLUTIONS)
+
+
+def spectrogram_loss(made: Tensor, given: Tensor) -> Tensor:
+    """Absolute and squared error, and the error of differences between neighbours at two scales."""
+    error = made - given
+    loss = error.abs().mean() + 2 * error.square().mean()
+    for _ in range(2):
+        loss = loss + 0.5 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean())
+        error = F.avg_pool2d(error, 2)
+    return loss
+
+
+def disturbed(spectrograms: Tensor) -> Tensor:
+    """Louder, quieter, shifted in time, and a third of them mixed with another: (b, 1, frames, bands)."""
+    batch = len(spectrograms)
+    louder = (torch.rand(batch, 1, 1, 1) - 0.8) * 0.5
+    shift = int(torch.randint(spectrograms.shape[2], ()))
+    spectrograms = spectrograms.roll(shift, 2) + louder * (torch.rand(batch, 1, 1, 1) < 0.5)
+    mixed = torch.maximum(spectrograms, spectrograms.flip(0).roll(shift // 2, 2))
+    return torch.where(torch.rand(batch, 1, 1, 1) < 0.33, mixed, spectrograms).clamp(min=-1)

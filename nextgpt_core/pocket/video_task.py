@@ -1,0 +1,70 @@
+"""The clip decoder's network: the picture decoder's UNet, and layers in between that look along time.
+
+What is trained are the layers along time and the attention, through which words about motion come in, about 20 million
+parameters; the picture decoder's convolutions and its autoencoder are shared with it on disk. The loss and the loop are
+those of pictures (`denoiser_task`, `training`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diffusers import UNet2DConditionModel, UNet3DConditionModel
+from torch import nn
+
+from nextgpt_core.decoders.folder import load_component, load_unconditional, save_folder
+from nextgpt_core.pocket.denoiser_task import new_scheduler
+
+_ALONG_TIME = ("transformer_in.", ".temp_attentions.", ".temp_convs.")
+_TRAINED = (*_ALONG_TIME, ".attentions.")
+_KEPT = ("sample_size", "in_channels", "out_channels", "block_out_channels", "layers_per_block", "downsample_padding",
+         "mid_block_scale_factor", "act_fn", "norm_num_groups", "norm_eps", "cross_attention_dim")  # fmt: skip
+
+
+def new_video_unet(image_unet: UNet2DConditionModel) -> UNet3DConditionModel:
+    """Draws, untrained, each frame as `image_unet` would by itself: all layers along time start as identities.
+
+    Raises ValueError where heads differ in size between levels, which `UNet3DConditionModel` cannot express.
+    """
+    config = image_unet.config
+    heads, widths = config.attention_head_dim, config.block_out_channels
+    heads = heads if isinstance(heads, list | tuple) else [heads] * len(widths)
+    sizes = {width // count for width, count in zip(widths, heads, strict=True)}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"The picture decoder's heads have {sorted(sizes)} channels; a clip decoder's must all be alike."
+        )
+    unet = UNet3DConditionModel(
+        **{name: config[name] for name in _KEPT},
+        down_block_types=tuple(kind.replace("2D", "3D") for kind in config.down_block_types),
+        up_block_types=tuple(kind.replace("2D", "3D") for kind in config.up_block_types),
+        attention_head_dim=sizes.pop(),  # in this class, unlike in its model, the size of a head
+    )
+    state = unet.state_dict()
+    for name, value in image_unet.state_dict().items():
+        state[name] = value.reshape(state[name].shape)  # 1×1 convolutions are linear layers there
+    unet.load_state_dict(state)
+    for name, parameter in unet.named_parameters():
+        if any(part in name for part in _ALONG_TIME) and ".proj_out." in name.replace("transformer_in.", "."):
+            nn.init.zeros_(parameter)  # the last of diffusers' temporal convolutions is zero already
+    return freeze_shared(unet)
+
+
+def freeze_shared(unet: UNet3DConditionModel) -> UNet3DConditionModel:
+    """Leaves only what is trained, and stored with the clip decoder, open to training."""
+    for name, parameter in unet.named_parameters():
+        parameter.requires_grad_(any(part in name for part in _TRAINED))
+    return unet
+
+
+def write_video_decoder(folder: Path, unet: UNet3DConditionModel, image_folder: Path, bits: int = 8) -> None:
+    """The folder of a `TextToVideoSDPipeline` that shares weights with the picture decoder in `image_folder`."""
+    components = {
+        "unet": unet,
+        "vae": load_component(image_folder, "vae"),
+        "scheduler": new_scheduler(),
+        "text_encoder": None,
+        "tokenizer": None,
+    }
+    shared = {name: image_folder / name for name in ("unet", "vae")}
+    save_folder(folder, "TextToVideoSDPipeline", components, load_unconditional(image_folder), bits, shared)

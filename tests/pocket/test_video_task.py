@@ -1,0 +1,97 @@
+"""A clip decoder starts as the picture decoder, frame by frame, and shares its weights on disk."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from nextgpt_core.decoders.folder import DecoderError, load_component
+from nextgpt_core.decoders.video import VideoDecoder
+from nextgpt_core.pocket.denoiser_task import write_decoder
+from nextgpt_core.pocket.video_task import freeze_shared, new_video_unet, write_video_decoder
+from nextgpt_core.storage import load_tensors
+from tests.pocket.test_training import tiny_autoencoder
+
+LENGTH, WIDTH = 3, 12
+
+
+def tiny_unet(**changes) -> UNet2DConditionModel:
+    """Of the shipped one's shape: two levels with cross-attention, heads of one size; every weight random."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(**{
+        "sample_size": 2, "in_channels": 8, "out_channels": 8, "block_out_channels": (8, 16), "layers_per_block": 1,
+        "norm_num_groups": 4, "cross_attention_dim": WIDTH, "attention_head_dim": (2, 4),
+        "down_block_types": ("CrossAttnDownBlock2D",) * 2, "up_block_types": ("CrossAttnUpBlock2D",) * 2, **changes,
+    })  # fmt: skip
+    for parameter in unet.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return unet.eval()
+
+
+@pytest.fixture(scope="module")
+def image_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("decoders") / "image"
+    write_decoder(folder, tiny_unet(), tiny_autoencoder(), LENGTH, WIDTH)
+    return folder
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("linear", [False, True])
+def test_untrained_it_draws_every_frame_as_the_picture_decoder_would(linear):
+    image_unet = tiny_unet(use_linear_projection=linear)
+    unet = new_video_unet(image_unet).eval()
+    still, condition, times = torch.randn(2, 8, 1, 4, 4), torch.randn(2, LENGTH, WIDTH), torch.tensor([7, 900])
+    clips = torch.cat([still.expand(-1, -1, 2, -1, -1), torch.randn(2, 8, 3, 4, 4)], 2)
+    made = unet(clips, times, encoder_hidden_states=condition).sample
+    for number in range(clips.shape[2]):
+        expected = image_unet(clips[:, :, number], times, encoder_hidden_states=condition).sample
+        torch.testing.assert_close(made[:, :, number], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_heads_of_different_sizes_are_refused():
+    with pytest.raises(ValueError, match=r"\[4, 8\] channels"):
+        new_video_unet(tiny_unet(attention_head_dim=(2, 2)))
+
+
+def trained(image_folder):
+    """As after training: everything that is open to it has changed."""
+    unet = new_video_unet(load_component(image_folder, "unet"))
+    for parameter in filter(lambda p: p.requires_grad, unet.parameters()):
+        torch.nn.init.normal_(parameter, std=0.1)
+    return unet
+
+
+def test_only_what_was_trained_is_written_and_all_is_read(image_folder):
+    folder, unet = image_folder.parent / "video", trained(image_folder)
+    write_video_decoder(folder, unet, image_folder, bits=32)
+    assert not (folder / "vae").exists()
+    own = set(load_tensors(folder / "unet" / "diffusion_pytorch_model.safetensors"))
+    open_to_training = {name for name, parameter in unet.named_parameters() if parameter.requires_grad}
+    assert own == open_to_training
+    assert any(".attn2." in name for name in own)
+    assert not any(".resnets." in name for name in own)
+    for name, value in load_component(folder, "unet").state_dict().items():
+        assert torch.equal(value, unet.state_dict()[name]), name
+    decoder = VideoDecoder(folder, {"steps": 2, "guidance_scale": 2.0, "frames": 3, "fps": 8})
+    assert decoder.prompt_shape == (LENGTH, WIDTH)
+    clip = decoder.generate(torch.randn(1, LENGTH, WIDTH), decoder.settings)
+    assert clip.shape == (3, 64, 64, 3)
+    again = freeze_shared(load_component(folder, "unet").requires_grad_(True))
+    assert {name for name, p in again.named_parameters() if p.requires_grad} == open_to_training
+
+
+def test_another_picture_decoder_in_its_place_is_refused(image_folder, tmp_path):
+    folder = tmp_path / "video"
+    write_video_decoder(folder, trained(image_folder), image_folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["_shared"]["unet"]["sha256"] = "0" * 64
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(DecoderError, match="train the decoder that shares it anew"):
+        load_component(folder, "unet")
+    index["_shared"]["unet"]["folder"] = "../nowhere"
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(DecoderError, match=r"there is no diffusion_pytorch_model\.safetensors"):
+        load_component(folder, "unet")
