@@ -1,5 +1,5 @@
-"""python -m nextgpt_core chat | weights | benchmark | evaluate | data | dialogues | start | train | convert | memory
-| publish
+"""python -m nextgpt_core chat | weights | benchmark | evaluate | data | dialogues | start | original-data
+| rewrite | train | convert | memory | publish
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ COMMANDS = {
     "data": ("nextgpt_core.pocket.commands", "build the pocket profile's pictures and train their decoder"),
     "dialogues": ("nextgpt_core.pocket.chat_data", "write the pocket profile's training conversations"),
     "start": ("nextgpt_core.pocket.class_names", "write a checkpoint to start the pocket profile's training from"),
+    "original-data": ("nextgpt_core.training.original_data", "read the original's data files as conversations"),
+    "rewrite": ("nextgpt_core.training.rewriting", "let a larger model reword training conversations"),
     "train": ("nextgpt_core.training.commands", "run a training stage"),
     "convert": ("nextgpt_core.official_checkpoint", "read the officially released weights"),
     "memory": ("nextgpt_core.memory", "plan what fits a GPU"),

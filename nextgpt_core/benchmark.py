@@ -16,14 +16,19 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from nextgpt_core import checkpoint
+from nextgpt_core.base_model import as_transformers
 from nextgpt_core.conversation import ChatOptions, MediaReady, Message, Sampling, Text, TurnDone
 from nextgpt_core.lean_llama import packs
 from nextgpt_core.model import NextGPT
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _PROMPT = "Write a long story about a sailor who finds an island that is on no map, and what he meets there."
 _SHORT_PROMPT = "Which season is the best one for a walk by the sea?"
@@ -84,7 +89,7 @@ def _warm_first_token(model: NextGPT, runs: int) -> dict[str, float]:
         timings = _turn(model, [hello, done.message, _message(_SHORT_PROMPT)], scope=scope).timings
         seconds.append(timings.first_token)
         fed = timings.fed_tokens
-    return {f"first_token_of_{fed}_new_ones_seconds": statistics.median(seconds)}
+    return {"warm_first_token_seconds": statistics.median(seconds), "warm_new_tokens": fed}
 
 
 def _token_rates(model: NextGPT, runs: int, tokens: int) -> dict[str, float]:
@@ -95,9 +100,10 @@ def _token_rates(model: NextGPT, runs: int, tokens: int) -> dict[str, float]:
     language_model, configured = model.language_model, model.config.language_model.cpu_bits
     on_cpu = model.device.type == "cpu"
     variants = {16: "_16_bits", 8: "_8_bits"} if on_cpu and packs(language_model.base.dtype) else {configured: ""}
+    stock = as_transformers(language_model.base)
     found: dict[str, list[float]] = defaultdict(list)
     for _ in range(runs):
-        theirs = _generate_rate(model, tokens)
+        theirs = _generate_rate(stock, _prompt_ids(model)[None], tokens)
         found["tokens_per_second_transformers_generate"].append(theirs)
         for bits, suffix in variants.items():
             language_model.make_lean(bits)
@@ -115,13 +121,12 @@ def _prompt_ids(model: NextGPT) -> Tensor:
 
 
 @torch.inference_mode()
-def _generate_rate(model: NextGPT, tokens: int) -> float:
-    ids, seconds = _prompt_ids(model)[None], []
+def _generate_rate(stock: PreTrainedModel, ids: Tensor, tokens: int) -> float:
+    """ids: (1, n), the prompt."""
+    seconds = []
     for count in (1, tokens):  # the prompt's own pass is taken off
         began = time.perf_counter()
-        model.language_model.base.generate(
-            ids, max_new_tokens=count, min_new_tokens=count, do_sample=False, pad_token_id=0
-        )
+        stock.generate(ids, max_new_tokens=count, min_new_tokens=count, do_sample=False, pad_token_id=0)
         seconds.append(time.perf_counter() - began)
     return (tokens - 1) / (seconds[1] - seconds[0])
 

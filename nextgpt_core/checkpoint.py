@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from nextgpt_core import weights
+from nextgpt_core.base_model import load_base
 from nextgpt_core.config import Config, load_config, save_config
-from nextgpt_core.language_model import LanguageModel, load_base
+from nextgpt_core.language_model import LanguageModel
 from nextgpt_core.memory import Plan, plan_for_device
 from nextgpt_core.model import NextGPT
 from nextgpt_core.storage import load_tensors, save_tensors
@@ -33,7 +34,7 @@ def load(folder: Path | str = POCKET, device: str = "auto", training: bool = Fal
     folder, device = Path(folder), pick_device(device)
     config = load_config(folder)
     plan = None if training else plan_for_device(config, folder, device)
-    model = build(folder, config, device, plan)
+    model = build(folder, config, device, plan, chat=not training)
     path = folder / TRAINED
     if not path.is_file():
         raise CheckpointError(f"{folder} has no {TRAINED}. Train it first: python -m nextgpt_core train --help.")
@@ -46,19 +47,22 @@ def load(folder: Path | str = POCKET, device: str = "auto", training: bool = Fal
     return model.train(training)
 
 
-def build(folder: Path, config: Config, device: str = "auto", plan: Plan | None = None) -> NextGPT:
+def build(
+    folder: Path, config: Config, device: str = "auto", plan: Plan | None = None, chat: bool = False
+) -> NextGPT:
     """A model with frozen weights loaded and trained ones fresh: where training starts from nothing.
 
-    Without a memory plan everything is loaded in full and stays on the device.
+    Without a memory plan everything is loaded in full and stays on the device. With `chat` the trained weights are to
+    follow and nothing is to be trained, which needs less of everything.
     """
     device = pick_device(device)
     language = config.language_model
     path = weights.resolve(language.source, folder)
     words = weights.resolve(language.tokenizer, folder) if language.tokenizer else None
     bits = plan.tier.language_bits if plan else 16
-    base, tokenizer = load_base(path, weights.cache_folder(), pick_dtype(device), words, bits, device)
-    if language.vocabulary:  # the trained weights bring these rows
-        base.resize_token_embeddings(language.vocabulary, mean_resizing=False)
+    base, tokenizer = load_base(
+        path, weights.cache_folder(), pick_dtype(device), words, language.vocabulary, bits, device, chat
+    )
     if bits == 16:
         base.to(device)
     signal_count = sum(signal.count for signal in config.signals.values())

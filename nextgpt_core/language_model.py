@@ -5,38 +5,25 @@ here is the LoRA (through peft) and the signal tokens' rows in embedding and hea
 
 There are two ways through the layers. `forward` takes batches through transformers, for training and judging.
 `extend` takes one conversation further, for chat: through `lean_llama` once the LoRA is merged, else like `forward`.
+Over a base of plain weights there is no peft and no transformers, only the lean way: such a model is for chat.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import peft
 import torch
-import transformers
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    BitsAndBytesConfig,
-    Cache,
-    DynamicCache,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
 
 from nextgpt_core import lean_llama
 from nextgpt_core.config import LoraConfig
 from nextgpt_core.lean_llama import LeanLlama
-from nextgpt_core.sentencepiece_model import read_llama_tokenizer
-from nextgpt_core.tokenizer import Tokenizer
+from nextgpt_core.llama_weights import LlamaWeights
+
+if TYPE_CHECKING:
+    from transformers import Cache, PreTrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -60,30 +47,27 @@ class FedRows(Protocol):
 class LanguageModel(nn.Module):
     """`width`: of a row; `vocabulary`: base tokens, ids behind it are the `signal_count` signal tokens."""
 
-    def __init__(self, base: PreTrainedModel, signal_count: int, lora: LoraConfig) -> None:
+    def __init__(self, base: PreTrainedModel | LlamaWeights, signal_count: int, lora: LoraConfig) -> None:
         super().__init__()
         base.requires_grad_(False)
         self.base = base.eval()
         self.vocabulary: int = base.config.vocab_size
         self.width: int = base.config.hidden_size
         for name, table in (("signal_embedding", base.get_input_embeddings()), ("signal_head", base.lm_head)):
-            # A new row starts at the mean of the old ones, plausible and drawn by nothing, and a little apart.
-            mean, spread = table.weight.float().mean(0), table.weight.float().std(0)
-            rows = mean + 0.1 * spread * torch.randn(signal_count, self.width, device=mean.device)
+            rows = torch.empty(signal_count, self.width, device=table.weight.device)
+            if not isinstance(base, LlamaWeights):  # there the trained rows follow
+                # A new row starts at the mean of the old ones, plausible and drawn by nothing, and a little apart.
+                mean, spread = table.weight.float().mean(0), table.weight.float().std(0)
+                rows = mean + 0.1 * spread * torch.randn_like(rows)
             setattr(self, name, nn.Parameter(rows))
         self._merged = False
         self._lean: LeanLlama | None = None
-        peft.inject_adapter_in_model(
-            peft.LoraConfig(
-                r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets)
-            ),
-            self.base,
-        )
-        for parameter in self.lora_parameters().values():
-            parameter.data = parameter.data.float()
-        for module in self.base.modules():
-            if isinstance(module, LoraLayer):  # autocast rounds the adapter's weights; its inputs need no detour
-                module.cast_input_dtype_enabled = False
+        self._plain_adapter: dict[str, Tensor] = {}
+        self._scale = lora.alpha / lora.rank
+        if isinstance(base, LlamaWeights):
+            self._plain_adapter = _empty_adapter(base, lora)
+        else:
+            _inject_adapter(base, lora)
 
     def embed(self, ids: Tensor) -> Tensor:
         """ids: (…, n), signal tokens among them → (…, n, width) in the base's dtype."""
@@ -98,6 +82,8 @@ class LanguageModel(nn.Module):
 
         New rows' keys and values are appended to `cache`, whose rows stand before them.
         """
+        if self._lean and cache is None:
+            return torch.stack([self._lean(sample, self._lean.new_cache()) for sample in rows])
         return self.base.model(inputs_embeds=rows, past_key_values=cache, use_cache=cache is not None).last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -119,22 +105,24 @@ class LanguageModel(nn.Module):
         signals = F.linear(hidden, self.signal_head.to(hidden.dtype))
         return torch.cat([self._lean.logits(hidden[None])[0], signals])
 
-    def lora_parameters(self) -> dict[str, nn.Parameter]:
+    def lora_parameters(self) -> dict[str, Tensor]:
         """The adapter's matrices by their names within the base model. Raises RuntimeError once they are merged."""
         if self._merged:
             raise RuntimeError(
                 "This model was loaded for chat: its LoRA is merged into the base weights and can't be saved or "
                 "trained further. Load it with checkpoint.load(folder, training=True) for that."
             )
+        if self._plain_adapter:
+            return self._plain_adapter
         return {name: parameter for name, parameter in self.base.named_parameters() if "lora_" in name}
 
     def merge_lora(self) -> None:
         """Folds the adapter into the base weights for good: faster, and equal but for rounding. Ends training."""
-        for name, module in list(self.base.named_modules()):
-            if isinstance(module, LoraLayer):
-                module.merge()
-                parent, _, child = name.rpartition(".")
-                setattr(self.base.get_submodule(parent), child, module.get_base_layer())
+        if isinstance(self.base, LlamaWeights):
+            _fold(self.base, self._plain_adapter, self._scale)
+            self._plain_adapter = {}
+        else:
+            _merge_adapter(self.base)
         self._merged = True
 
     def make_lean(self, bits: int = 16) -> None:
@@ -156,6 +144,8 @@ class _StockRows:
     """FedRows in transformers' own cache."""
 
     def __init__(self) -> None:
+        from transformers import DynamicCache
+
         self.cache = DynamicCache()
 
     @property
@@ -174,57 +164,48 @@ class _StockRows:
         """Nothing to give back."""
 
 
-def load_base(
-    path: Path, cache: Path, dtype: torch.dtype, tokenizer: Path | None = None, bits: int = 16, device: str = "cpu"
-) -> tuple[PreTrainedModel, Tokenizer]:
-    """Reads a folder in Hugging Face's layout, or a .gguf file, which becomes such a folder in `cache` once.
+def _inject_adapter(base: PreTrainedModel, lora: LoraConfig) -> None:
+    """Trainable LoRA in float32 beside the layers that `lora` names, through peft."""
+    import peft
+    from peft.tuners.lora import LoraLayer
 
-    `tokenizer` is a folder whose tokenizer takes the place of the one beside the weights. With `bits` 8 or 4 the linear
-    layers are quantised on their way to `device`; with 16 the model is on the CPU.
-    """
-    transformers.utils.logging.disable_progress_bar()
-    folder = _converted(path, cache) if path.is_file() else path
-    arguments = {"dtype": dtype} if bits == 16 else _quantised(bits, dtype, device)
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **arguments)
-    return model, Tokenizer(_load_tokenizer(tokenizer or folder))
-
-
-def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Vicuna's repositories hold SentencePiece's file alone, for which transformers needs a library that we do not."""
-    if (folder / "tokenizer.model").is_file() and not (folder / "tokenizer.json").is_file():
-        return read_llama_tokenizer(folder / "tokenizer.model")
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    config = peft.LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets)
+    )
+    peft.inject_adapter_in_model(config, base)
+    for name, parameter in base.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.float()
+    for module in base.modules():
+        if isinstance(module, LoraLayer):  # autocast rounds the adapter's weights; its inputs need no detour
+            module.cast_input_dtype_enabled = False
 
 
-def _quantised(bits: int, dtype: torch.dtype, device: str) -> dict[str, object]:
-    """Arguments of `from_pretrained`."""
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise RuntimeError(
-            f"This GPU's memory holds the language model in {bits} bits only, which needs a library that is not there: "
-            "python -m pip install -r requirements-gpu.txt"
-        )
-    if bits == 8:
-        dtype = torch.float16  # the only one that its products take
-        config = BitsAndBytesConfig(load_in_8bit=True)
-    else:
-        config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
-    return {"dtype": dtype, "quantization_config": config, "device_map": {"": device}}
+def _merge_adapter(base: PreTrainedModel) -> None:
+    from peft.tuners.lora import LoraLayer
+
+    for name, module in list(base.named_modules()):
+        if isinstance(module, LoraLayer):
+            module.merge()
+            parent, _, child = name.rpartition(".")
+            setattr(base.get_submodule(parent), child, module.get_base_layer())
 
 
-def _converted(path: Path, cache: Path) -> Path:
-    """A quantised file as bfloat16 safetensors: the GGUF reader takes half a minute to open it, this a second."""
-    folder = cache / f"{path.stem}.bfloat16"
-    if (folder / "model.safetensors").is_file():
-        return folder
-    logger.info("Converting %s once; this takes about half a minute.", path.name)
-    location = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
-    quantised = AutoModelForCausalLM.from_pretrained(**location, dtype=torch.bfloat16)
-    values = quantised.config.to_dict()
-    values.pop("quantization_config")  # the copy below is not quantised, and transformers saves only what is not
-    model = LlamaForCausalLM(LlamaConfig(**values)).to(torch.bfloat16)
-    model.load_state_dict(quantised.state_dict())
-    unfinished = cache / f"{path.stem}.unfinished"
-    model.save_pretrained(unfinished)
-    AutoTokenizer.from_pretrained(**location).save_pretrained(unfinished)
-    unfinished.rename(folder)
-    return folder
+def _empty_adapter(base: LlamaWeights, lora: LoraConfig) -> dict[str, Tensor]:
+    """Room for what peft would have injected, by the same names."""
+    room: dict[str, Tensor] = {}
+    for name, linear in base.named_modules():
+        if name.rpartition(".")[2] in lora.targets:
+            room[f"{name}.lora_A.default.weight"] = torch.empty(lora.rank, linear.in_features)
+            room[f"{name}.lora_B.default.weight"] = torch.empty(linear.out_features, lora.rank)
+    return room
+
+
+@torch.no_grad()
+def _fold(base: LlamaWeights, adapter: dict[str, Tensor], scale: float) -> None:
+    for name, narrow in adapter.items():
+        if ".lora_A." in name:
+            linear = base.get_submodule(name.partition(".lora_A.")[0])
+            wide, weight = adapter[name.replace(".lora_A.", ".lora_B.")], linear.weight
+            change = scale * (wide.to(weight.device) @ narrow.to(weight.device))
+            weight.data = weight + change.to(weight.dtype)

@@ -15,16 +15,19 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import safe_open
 from torch import nn
-from transformers import AutoConfig, LlamaConfig
 
 from nextgpt_core import weights
 from nextgpt_core.config import Config, ConfigError, DecoderConfig, EncoderConfig, Source, load_config
 from nextgpt_core.conversation import Modality
 from nextgpt_core.projectors import InputProjector, OutputProjector
+
+if TYPE_CHECKING:
+    from transformers import LlamaConfig
 
 logger = logging.getLogger(__name__)
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
@@ -214,6 +217,8 @@ def _linear_shapes(language: LlamaConfig) -> dict[str, tuple[int, int]]:
 
 def _language_config(config: Config, folder: Path) -> LlamaConfig:
     """That of the weights on disk; transformers' own defaults are the sizes of LLaMA-7B, the base of 7b."""
+    from transformers import AutoConfig, LlamaConfig  # seconds, which a chat on a CPU never needs
+
     path = _on_disk(config.language_model.source, folder)
     if path is None:
         return LlamaConfig()

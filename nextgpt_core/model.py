@@ -58,10 +58,14 @@ _NAMES = {"image": "pictures", "video": "videos", "audio": "sounds"}
 
 @dataclass(frozen=True)
 class Losses:
-    """What `forward` found. text: () mean cross-entropy; projected: by modality, (runs, length, width) and captions."""
+    """What `forward` found. text: () mean cross-entropy; projected: by modality, (runs, length, width) and captions.
+
+    `labels` says over how many tokens `text` is the mean. Runs stand in the order of the conversations' media.
+    """
 
     text: Tensor
     projected: Mapping[Modality, tuple[Tensor, list[str]]]
+    labels: int
 
 
 class NextGPT(nn.Module):
@@ -203,7 +207,7 @@ class NextGPT(nn.Module):
             for modality, places in targets.runs.items()
             if modality in self.config.writes
         }
-        return Losses(text, projected)
+        return Losses(text, projected, len(targets.labels))
 
     def rows(self, segments: Sequence[Segment]) -> Tensor:
         """(n, width): what the language model reads, token rows and projected media rows in order."""

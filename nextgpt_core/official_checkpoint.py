@@ -85,7 +85,8 @@ def convert(folder: Path, base: Path, out: Path, profile: Path = PROFILE) -> Non
     tensors = to_our_names(state, config, sizes["hidden_size"], sizes["num_hidden_layers"])
     check_base(base, sizes, tensors["language_model.base.model.embed_tokens.weight"])
     out.mkdir(parents=True, exist_ok=True)
-    read_llama_tokenizer(folder / "tokenizer.model", markers).save_pretrained(out / "tokenizer")
+    (out / "tokenizer").mkdir(exist_ok=True)
+    read_llama_tokenizer(folder / "tokenizer.model", markers).save(str(out / "tokenizer" / "tokenizer.json"))
     save_tensors(tensors, out / TRAINED)
     source = Source(uris=(f"file:{base.resolve()}",))
     save_config(

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers
 from tokenizers.models import BPE
-from transformers import PreTrainedTokenizerFast
 
 _SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # how SentencePiece writes a space
 
 
-def read_llama_tokenizer(path: Path, markers: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+def read_llama_tokenizer(path: Path, markers: Sequence[str] = ()) -> Tokenizer:
     """LLaMA's tokenizer as it was trained with; `markers` become special tokens behind its vocabulary."""
     pieces = read_pieces(path.read_bytes())
     if [text for text, _ in pieces[:3]] != ["<unk>", "<s>", "</s>"]:
@@ -31,7 +30,7 @@ def read_llama_tokenizer(path: Path, markers: Sequence[str] = ()) -> PreTrainedT
     )
     specials = ("<unk>", "<s>", "</s>", *markers)
     tokenizer.add_special_tokens([AddedToken(text, normalized=False, special=True) for text in specials])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    return tokenizer
 
 
 def read_pieces(data: bytes) -> list[tuple[str, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from transformers import PreTrainedTokenizerBase
+import tokenizers
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
@@ -12,8 +12,8 @@ _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 class Tokenizer:
     """A fast tokenizer whose `encode` never yields a special token: a typed "<|im_end|>" is ten characters."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._backend = tokenizer.backend_tokenizer
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        self._backend = backend
         self._backend.encode_special_tokens = True
         self._backend.no_truncation()
         self._backend.no_padding()

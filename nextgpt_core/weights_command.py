@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from nextgpt_core import weights
+from nextgpt_core.base_model import load_base
 from nextgpt_core.checkpoint import POCKET, pick_dtype
 from nextgpt_core.config import ConfigError, load_config
-from nextgpt_core.language_model import load_base
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
             path = weights.resolve(source, args.checkpoint, offline=args.offline, verify=True)
             if part == "language model" and path.is_file() and not args.offline:
                 # A .gguf is converted once, so that the first start need not.
-                load_base(path, weights.cache_folder(), pick_dtype("cpu"))
+                load_base(path, weights.cache_folder(), pick_dtype("cpu"), chat=True)
             print(f"{part}: {path}")
     except (ConfigError, weights.WeightsError) as error:
         print(error, file=sys.stderr)

@@ -16,7 +16,8 @@ PACKAGE = ROOT / "nextgpt_core"
 STOREYS = [
     {"conversation", "config", "storage"},
     {"media", "weights", "signals", "prompt", "tokenizer", "sentencepiece_model", "projectors", "weight_folder"},
-    {"encoders", "decoders", "decoding", "language_model", "lean_llama", "memory", "seats", "parts", "turn"},
+    {"llama_weights", "lean_llama", "base_model"},
+    {"encoders", "decoders", "decoding", "language_model", "memory", "seats", "parts", "turn"},
     {"model", "checkpoint", "official_checkpoint", "vicuna_delta"},
 ]
 CLIENTS = {"page", "training", "evaluation", "pocket"}

@@ -148,6 +148,21 @@ def test_a_model_loaded_for_chat_refuses_to_be_saved_or_trained(tiny_folder: Pat
     assert not (tmp_path / "saved" / checkpoint.TRAINED).exists()
 
 
+def test_with_its_lora_apart_a_model_chats_the_same_through_transformers(tiny_folder: Path, tmp_path: Path) -> None:
+    merged, apart = tiny.load(tiny_folder), tiny.load(tiny_folder, training=True).eval()
+    apart.language_model.make_lean()  # which it can't be
+    for model in (merged, apart):
+        assert (model.language_model._lean is None) == (model is apart)
+    hello = Message("user", (Text("Hello there"),))
+    options = ChatOptions(out_dir=tmp_path, seed=0, scope="both", wanted=dict.fromkeys(("image", "video"), "never"))
+    done = [list(model.chat([hello], options))[-1] for model in (merged, apart)]
+    assert done[0].message == done[1].message
+    second = [hello, done[0].message, Message("user", (Text("Go on"),))]
+    done = [list(model.chat(second, options))[-1] for model in (merged, apart)]
+    assert done[0].message == done[1].message
+    assert done[0].timings.fed_tokens == done[1].timings.fed_tokens < done[0].timings.prompt_tokens
+
+
 def test_eight_bits_by_config(tiny_folder: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("decoders")))
     values = json.loads((folder / "config.json").read_text())
@@ -191,7 +206,7 @@ def test_the_real_model_says_what_generate_says(real: tuple[LanguageModel, objec
 @pytest.fixture(scope="module")
 def real() -> tuple[LanguageModel, object]:
     """SmolLM2 in float32, where the cache has it converted."""
-    from nextgpt_core.language_model import load_base
+    from nextgpt_core.base_model import load_base
 
     config = load_config(checkpoint.POCKET).language_model
     try:

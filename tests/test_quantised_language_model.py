@@ -7,8 +7,9 @@ import importlib.util
 import pytest
 import torch
 
+from nextgpt_core.base_model import load_base
 from nextgpt_core.config import LoraConfig
-from nextgpt_core.language_model import LanguageModel, load_base
+from nextgpt_core.language_model import LanguageModel
 from tests.official_release import WORDS, tokenizer_model, write_base
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 RATE, HOP, WINDOW, BANDS = 16_000, 256, 1024, 64
 _LOW, _HIGH = 40.0, 8000.0  # hertz
 _FLOOR, _SPAN = 1e-4, 3.8  # magnitudes below are silence; natural logarithms from the middle to either end
+DECIBELS = _SPAN * 20 / math.log(10)  # that a difference of one in a spectrogram means
 
 
 class SpectralVocoder(ModelMixin, ConfigMixin):

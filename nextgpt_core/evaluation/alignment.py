@@ -25,7 +25,7 @@ REQUESTS: dict[Modality, str] = {
     "audio": "Make the sound of {c}.",
 }
 SCORES: dict[Modality, tuple[str, ...]] = {  # of a judge's figures, those whose mean is the score
-    "image": ("objects.default_style_top5", "scenes.colour", "scenes.count", "scenes.side", "scenes.background"),
+    "image": ("objects.default_style_top5", *(f"scenes.{what}" for what in ("colour", "count", "side", "background"))),
     "video": ("objects.top5", "motion.type", "motion.direction"),
     "audio": ("kinds.top5", "instruments.family", "mixtures.both_in_top5"),
 }

@@ -1,10 +1,14 @@
-"""`python -m nextgpt_core evaluate photos|routing|bits|images|videos|audio`: figures that anyone can print again."""
+"""`python -m nextgpt_core evaluate`: the whole, or one of its judges; figures that anyone can print again.
+
+The judges of decoders alone and of 8 bits are not part of the whole.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +17,77 @@ from nextgpt_core.config import load_config
 from nextgpt_core.conversation import Modality
 from nextgpt_core.decoders import build_decoder
 from nextgpt_core.encoders.efficientnet import EfficientNetLite2
-from nextgpt_core.evaluation import routing, understanding
+from nextgpt_core.evaluation import routing
+from nextgpt_core.lean_llama import packs
 from nextgpt_core.weights import cache_folder, resolve
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=JUDGES)
+    parser.add_argument("what", nargs="?", choices=("all", *JUDGES), default="all", help="the whole (all) or a part")
     parser.add_argument("--checkpoint", type=Path, default=checkpoint.POCKET, metavar="DIR")
     parser.add_argument("--device", default="auto")
     parser.add_argument(
         "--photos", type=Path, metavar="DIR", help="photos with labels.jsonl (file, class_index, label)"
     )
+    parser.add_argument("--sounds", type=Path, metavar="DIR", help="recordings with labels.jsonl (file, label)")
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="for images and videos: what `data images` built (in the cache)"
     )
     parser.add_argument("--decoder", type=Path, metavar="DIR", help="for audio: one that config.json does not name")
-    parser.add_argument("--concepts", type=int, help="for images and videos: objects asked for (400, 200)")
-    parser.add_argument(
-        "--cases", type=int, default=60, help="for images and audio: scenes of each kind, mixtures (60)"
-    )
+    parser.add_argument("--concepts", type=int, help="things asked for (all 40, images 400, videos 200)")
+    parser.add_argument("--cases", type=int, help="scenes of each kind, mixtures (all 20, images and audio 60)")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="for all: a page with the media inside")
     parser.add_argument("--json", action="store_true", help="print one JSON object, every answer included")
 
 
 def run(args: argparse.Namespace) -> int:
-    figures = JUDGES[args.what](args)
+    figures = _whole(args) if args.what == "all" else JUDGES[args.what](args)
     if args.json:
         print(json.dumps(figures, ensure_ascii=False, indent=2))
     else:
-        for name, value in figures.items():
-            if isinstance(value, int | float):
-                print(f"{name:24}{value:8.3f}")
+        for name, value in _numbers(figures):
+            print(f"{name:40}{value:8.3f}")
+        for name, reason in figures.get("not_judged", {}).items():
+            print(f"{name:40}not judged: {reason}")
     return 0
 
 
+def _numbers(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in nested objects, by its dotted name; lists of single answers are left to --json."""
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{before}{name}.")
+        elif isinstance(value, int | float):
+            yield f"{before}{name}", value
+
+
+def _whole(args: argparse.Namespace) -> dict[str, Any]:
+    from nextgpt_core.evaluation.report import Sources, evaluate_all
+    from nextgpt_core.evaluation.sheet import write_sheet
+
+    given = {name: value for name in ("concepts", "cases") if (value := getattr(args, name)) is not None}
+    with tempfile.TemporaryDirectory() as work:
+        sources = Sources(_data(args), Path(work), args.photos, args.sounds, **given)
+        report = evaluate_all(checkpoint.load(args.checkpoint, args.device), sources)
+        if args.html is not None:
+            write_sheet(report, args.html)
+    return report.figures
+
+
 def _photos(args: argparse.Namespace) -> dict[str, object]:
+    from nextgpt_core.evaluation import understanding
+
     if args.photos is None:
         raise SystemExit("evaluate photos needs --photos DIR, a folder of photos with labels.jsonl.")
-    held_out = understanding.held_out_photos(args.photos)
-    return understanding.evaluate_photos(checkpoint.load(args.checkpoint, args.device), held_out)
+    held_out = understanding.held_out_files(args.photos, "image")
+    return understanding.evaluate_understanding(checkpoint.load(args.checkpoint, args.device), held_out)
+
+
+def _text(args: argparse.Namespace) -> dict[str, object]:
+    from nextgpt_core.evaluation import plain_text
+
+    untouched = checkpoint.build(args.checkpoint, load_config(args.checkpoint), args.device).eval()
+    return plain_text.evaluate_text(checkpoint.load(args.checkpoint, args.device), untouched)
 
 
 def _routing(args: argparse.Namespace) -> dict[str, object]:
@@ -61,13 +98,17 @@ def _bits(args: argparse.Namespace) -> dict[str, object]:
     from nextgpt_core.evaluation import eight_bits, plain_text
 
     model = checkpoint.load(args.checkpoint, "cpu")
+    if not packs(model.language_model.base.dtype):
+        raise SystemExit("This torch has no products in 8 bits for this CPU, so there is nothing to compare.")
     return eight_bits.evaluate_bits(model, routing.own_words(), plain_text.conversations())
 
 
 def _images(args: argparse.Namespace) -> dict[str, object]:
     from nextgpt_core.evaluation import images  # draws data, which only rebuilding the decoders needs
 
-    return images.evaluate_images(*_decoder_and_judge(args, "image"), _data(args), args.concepts or 400, args.cases)
+    return images.evaluate_images(
+        *_decoder_and_judge(args, "image"), _data(args), args.concepts or 400, args.cases or 60
+    )
 
 
 def _videos(args: argparse.Namespace) -> dict[str, object]:
@@ -91,7 +132,7 @@ def _audio(args: argparse.Namespace) -> dict[str, object]:
     else:
         raise SystemExit(f"{args.checkpoint}/config.json names no audio decoder; name one's folder with --decoder DIR.")
     source = next(encoder.source for encoder in config.encoders.values() if encoder.kind == "sound-effects")
-    return sounds.evaluate_audio(decoder, SoundEffects(resolve(source)), _data(args) / "sounds", args.cases)
+    return sounds.evaluate_audio(decoder, SoundEffects(resolve(source)), _data(args) / "sounds", args.cases or 60)
 
 
 def _decoder_and_judge(args: argparse.Namespace, modality: Modality) -> tuple[Any, EfficientNetLite2]:
@@ -109,6 +150,7 @@ def _data(args: argparse.Namespace) -> Path:
 JUDGES: dict[str, Callable[[argparse.Namespace], dict[str, object]]] = {
     "photos": _photos,
     "routing": _routing,
+    "text": _text,
     "bits": _bits,
     "images": _images,
     "videos": _videos,

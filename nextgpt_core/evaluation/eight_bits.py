@@ -28,7 +28,7 @@ def evaluate_bits(
 ) -> dict[str, float | int]:
     """`prompts` without files are answered greedily; perplexity is that of the assistant's words in `chat`.
 
-    `same_media`, `same_words`: shares of the prompts to which both answer with the same runs, with the same tokens.
+    `same_media`, `same_replies`: shares of the prompts to which both answer with the same runs, and with the same tokens.
     """
     prompts = [prompt for prompt in prompts if prompt.shown <= {"text"}]
     figures: dict[str, float | int] = {"prompts": len(prompts)}
@@ -36,14 +36,15 @@ def evaluate_bits(
     for bits in (16, 8):
         model.language_model.make_lean(bits)
         figures[f"perplexity_{bits}_bits"] = perplexity(model, chat)
-        replies[bits] = [reply(model, prompt.messages) for prompt in tqdm(prompts, desc=f"{bits} bits")]
+        prefixes = PrefixCache(model.config.language_model.cache_bytes)  # the system's words are fed once
+        replies[bits] = [reply(model, prompt.messages, prefixes) for prompt in tqdm(prompts, desc=f"{bits} bits")]
         right = [
             set(media) == prompt.wanted - {"text"} for prompt, (_, media) in zip(prompts, replies[bits], strict=True)
         ]
         figures[f"routing_{bits}_bits"] = sum(right) / len(right)
     pairs = list(zip(replies[16], replies[8], strict=True))
     figures["same_media"] = sum(a[1] == b[1] for a, b in pairs) / len(pairs)
-    figures["same_words"] = sum(a == b for a, b in pairs) / len(pairs)
+    figures["same_replies"] = sum(a == b for a, b in pairs) / len(pairs)
     return figures
 
 
@@ -64,11 +65,11 @@ def perplexity(model: NextGPT, chat: Sequence[Sequence[Message]]) -> float:
 
 
 @torch.inference_mode()
-def reply(model: NextGPT, messages: Sequence[Message]) -> tuple[list[int], list[str]]:
+def reply(model: NextGPT, messages: Sequence[Message], prefixes: PrefixCache) -> tuple[list[int], list[str]]:
     """The greedy reply's tokens, and the modalities of its runs in order."""
     segments = model.renderer.render(messages)
     keys = [token for segment in segments for token in segment.ids]
-    decoding = Decoding(model.language_model, model.signals, PrefixCache(0))
+    decoding = Decoding(model.language_model, model.signals, prefixes)
     sampling = Sampling(temperature=0.0, max_tokens=_MOST_TOKENS)
     items = list(decoding.run(keys, model.rows(segments), ReplyGrammar(model.signals, {}), sampling, model.stop_ids, 0))
     media = [item.modality for item in items if isinstance(item, SignalRun)]

@@ -148,7 +148,7 @@ def _polar(picture: np.ndarray, x: float, y: float, radius: float) -> np.ndarray
     rows = ((y + radii * np.sin(angles)[:, None]) * _SIDE).astype(int)
     inside = (columns >= 0) & (columns < _SIDE) & (rows >= 0) & (rows < _SIDE)
     sampled = picture[rows.clip(0, _SIDE - 1), columns.clip(0, _SIDE - 1)] * inside[..., None] * radii[:, None]
-    return np.fft.fft(sampled - sampled.mean(0), axis=0)
+    return np.fft.fft(sampled, axis=0)
 
 
 def _turn(before: np.ndarray, after: np.ndarray) -> float:

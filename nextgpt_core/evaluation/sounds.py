@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from nextgpt_core.decoders.audio import AudioDecoder, presentable
-from nextgpt_core.decoders.vocoder import BANDS, RATE, mel_spectrogram
+from nextgpt_core.decoders.vocoder import DECIBELS, RATE, mel_spectrogram
 from nextgpt_core.encoders.sound_effects import SoundEffects
 from nextgpt_core.pocket.sounds.captions import tempo_caption
 from nextgpt_core.pocket.sounds.clips import Clips, open_clips, seeded
@@ -27,7 +27,7 @@ from nextgpt_core.pocket.sounds.kinds import Kind, load_kinds
 from nextgpt_core.pocket.sounds.rows import Row, draw_mixture
 
 SLOW_FAST = 2.85  # onsets a second: between 1.25 and 6.5, the middles of what training calls slow and fast
-_NATURAL_LOG_IN_DB = 20 / np.log(10)
+_AUDIBLE = -0.5  # in a spectrogram: about 50 dB below the loudest
 
 
 class KindJudge:
@@ -136,15 +136,13 @@ def onsets_per_second(wave: np.ndarray) -> float:
 
 
 def vocoder_distance(decoder: AudioDecoder, hearing: Hearing, count: int = 40) -> float:
-    """The mean difference in dB between held-out spectrograms and those of what the vocoder makes of them."""
+    """How far held-out spectrograms are from those of what the vocoder makes of them, in dB, where they are audible."""
     rows = hearing.clips.rows(held_out=True)
     rows = rows[:: max(1, len(rows) // count)][:count]
     given = mel_spectrogram(torch.from_numpy(np.stack([hearing.clips.wave(row) for row in rows])))
     with torch.no_grad():
         made = mel_spectrogram(decoder.pipeline.vocoder(given))
-    span = (given.max() - given.min()).clamp(min=1e-6)
-    assert given.shape[-1] == BANDS and span > 0
-    return float((made - given).abs().mean()) * 3.8 * _NATURAL_LOG_IN_DB
+    return float((made - given)[given > _AUDIBLE].abs().mean()) * DECIBELS
 
 
 def _kinds(made: list[Tensor], real: list[Tensor]) -> dict[str, float]:

@@ -150,7 +150,7 @@ def _fits(name: str, kind: str, sprites: Sprites) -> bool:
         return True
     sprite = sprites.pixels[sprites.rows[name, DEFAULT_STYLE]].astype(np.float32)
     alpha = sprite[..., 3:] / 255
-    return likeness_when_turned(sprite[..., :3] * alpha + 255 * (1 - alpha)) < 0.8
+    return likeness_when_turned(sprite[..., :3] * alpha + 255 * (1 - alpha)) < 0.85
 
 
 def _centroid(name: str, encoder: EfficientNetLite2, sprites: Sprites, hues: images.Hues) -> torch.Tensor:

@@ -48,10 +48,11 @@ def sent(item: Media, words: Words, below: str = "") -> str:
     return figure(item, words[f"upload_{item.modality}"], "sent", file_url, below)
 
 
-def made(medium: Medium, turn: str, words: Words) -> str:
+def made(medium: Medium, turn: str, words: Words, captioned: bool = True) -> str:
     """A medium of a reply: its place while it is made, then the file with what can be done with it."""
+    said = caption(medium.caption) if captioned else ""
     if medium.running:
-        return _card(medium, words)
+        return _card(medium, words, said)
     value = f"{turn} {medium.index}"
     remake = button("remake", value, words["remake"])
     failure = note(medium.failure, "failed") if medium.failure else ""
@@ -64,7 +65,7 @@ def made(medium: Medium, turn: str, words: Words) -> str:
     around = (f"{value} {(at - 1) % count}", f"{value} {(at + 1) % count}")
     actions = save + button("use", value, words["use"]) + remake
     actions += browse("version", around, at + 1, count, words)
-    below = caption(medium.caption) + f'<div class="actions">{actions}</div>' + provenance(medium, words) + failure
+    below = f'{said}<div class="actions">{actions}</div>' + provenance(medium, words) + failure
     return figure(medium.media, medium.caption or words[f"made_{medium.modality}"], "made", file_url, below)
 
 
@@ -81,7 +82,7 @@ def provenance(medium: Medium, words: Words) -> str:
     return f'<small class="provenance" title="{html.escape(words["provenance_of"])}">{html.escape(line)}</small>'
 
 
-def _card(medium: Medium, words: Words) -> str:
+def _card(medium: Medium, words: Words, said: str) -> str:
     """The place of a medium while it is made: as large as the medium will be, so that nothing jumps."""
     progress = words["step"].format(step=medium.step, steps=medium.steps)
     if medium.left is not None:
@@ -90,7 +91,7 @@ def _card(medium: Medium, words: Words) -> str:
     return (
         f'<figure class="medium made {medium.modality}"><div class="frame making"><b>{title}</b>'
         f'<progress value="{medium.step}" max="{max(1, medium.steps)}" title="{title}"></progress>'
-        f'<small>{html.escape(progress)}</small></div>{caption(medium.caption)}<div class="actions room"></div>'
+        f'<small>{html.escape(progress)}</small></div>{said}<div class="actions room"></div>'
         '<small class="provenance room"></small></figure>'
     )
 

@@ -59,7 +59,8 @@ class Library:
     def open(self, visitor: str, id: str) -> Chat | None:
         """None where this visitor has no such conversation, or what is there cannot be read."""
         with self._lock:
-            if (chat := self._open.get((visitor, id))) is not None:
+            chat = self._open.get((visitor, id))
+            if chat is not None and not chat.deleted:
                 return chat
             folder = self.place(visitor) / id
             if not _ID.fullmatch(id) or not (folder / _RECORD).is_file():

@@ -7,6 +7,7 @@ telephone sleeps, and every tab that shows the conversation sees it grow.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import secrets
 import shutil
@@ -40,6 +41,7 @@ class Chat:
         self._save = save
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._saving = threading.Lock()
 
     def change(self, step: Callable[[Conversation], Conversation]) -> None:
         """Changes the conversation for good."""
@@ -54,13 +56,16 @@ class Chat:
         self.stop()
 
     def answer(self, turn: str, lane: Lane, make: Callable[[Model], Iterator[Event]]) -> None:
-        """Begins to fold what `make` yields into the reply of `turn`. One turn at a time; see `answering`."""
+        """Begins to fold what `make` yields into the reply of `turn`, unless another turn is under way."""
         with self._lock:
-            assert self.answering is None
+            if self.answering is not None:
+                return
             # Each answer has a stop sign of its own, so that an old one can't be woken again.
             self.answering, self._stop, self.waiting = turn, threading.Event(), None
         self.changes += 1
-        threading.Thread(target=self._gather, args=(turn, lane, make, self._stop), name="answer", daemon=True).start()
+        gather = contextvars.copy_context().run  # a Space reads the visitor from the caller's context
+        arguments = (self._gather, turn, lane, make, self._stop)
+        threading.Thread(target=gather, args=arguments, name="answer", daemon=True).start()
 
     def _gather(self, turn: str, lane: Lane, make: Callable[[Model], Iterator[Event]], stop: threading.Event) -> None:
         reply = self.conversation.turn(turn).reply or Reply()
@@ -94,7 +99,8 @@ class Chat:
 
     def _keep(self) -> None:
         try:
-            self._save(self)
+            with self._saving:
+                self._save(self)
         except OSError as error:  # a full disk must not end a conversation
             logger.error("A conversation could not be stored: %s", error)
 

@@ -75,13 +75,15 @@ class Settings:
         with gr.Group(elem_classes="settings"):
             for control in self.speech:
                 built[control.name] = _slider(control, t)
-            built["seed"] = gr.Number(None, label=t("seed"), precision=0, elem_id="set-seed")
+            # not a gr.Number, whose empty field is 0
+            built["seed"] = gr.Textbox("", label=t("seed"), max_lines=1, max_length=10, elem_id="set-seed")
         return [built[name] for name in self.defaults]
 
     def named(self, values: Sequence[Any]) -> dict[str, Any]:
-        """The components' values by name. Any number will do for a seed."""
+        """The components' values by name. Any digits will do for a seed, and anything else for none."""
         named = dict(zip(self.defaults, values, strict=True))
-        return {**named, "seed": None if named["seed"] is None else int(named["seed"]) % _MOST_SEED}
+        seed = (named["seed"] or "").strip()
+        return {**named, "seed": int(seed) % _MOST_SEED if seed.isdecimal() else None}
 
     def options(self, values: Mapping[str, Any], out_dir: Path, scope: str, fresh: bool = False) -> ChatOptions:
         """Raises ValueError in people's words for a name that is no setting or a value out of its range.

@@ -54,7 +54,7 @@ class Conversation:
     @property
     def title(self) -> str:
         """The first words that somebody said."""
-        words = " ".join(" ".join(turn.asked.text for turn in self.path).split())
+        words = next((words for turn in self.path if (words := " ".join(turn.asked.text.split()))), "")
         return words if len(words) <= _TITLE else words[:_TITLE].rstrip() + "…"
 
     def turn(self, id: str) -> Turn:

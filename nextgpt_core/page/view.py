@@ -77,11 +77,14 @@ def _asked(turn: Turn, words: Words, opened: Opened) -> list[str]:
 
 
 def _replied(reply: Reply, turn: str, words: Words) -> list[str]:
-    items = [
-        model_text(part.text) if isinstance(part, Text) else figures.made(part, turn, words)
-        for part in reply.parts
-        if not isinstance(part, Text) or part.text.strip()
-    ]
+    items, said = [], ""
+    for part in reply.parts:
+        if not isinstance(part, Text):
+            # A caption is the last sentence said: where that stands right above, it need not stand there twice.
+            items.append(figures.made(part, turn, words, captioned=not said.endswith(part.caption)))
+        elif part.text.strip():
+            items.append(model_text(part.text))
+        said = part.text.strip() if isinstance(part, Text) else ""
     if reply.ending == "failed":
         items.append(figures.note(words["failed"].format(note=reply.note), "failed"))
     elif reply.ending == "refused":
@@ -115,7 +118,8 @@ def _timings(reply: Reply, words: Words) -> str:
     took = reply.timings
     if took is None or not took.first_token:
         return ""
-    line = words["timings"].format(first=f"{took.first_token:.1f}", rate=f"{took.tokens_per_second:.0f}")
+    rate = took.tokens_per_second
+    line = words["timings"].format(first=f"{took.first_token:.1f}", rate=f"{rate:.1f}" if rate < 10 else f"{rate:.0f}")
     return f'<small class="timings">{html.escape(line)}</small>'
 
 

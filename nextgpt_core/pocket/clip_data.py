@@ -25,7 +25,7 @@ from nextgpt_core.pocket.clips import FPS, Clip, ClipSampler, render_clip
 from nextgpt_core.pocket.images import encode_pictures, open_sprites
 from nextgpt_core.pocket.shards import write_shard
 
-SHARD = 2000  # clips a shard
+SHARD = 500  # clips a shard
 _TOLD = 2  # captions of each animation
 
 
@@ -42,7 +42,7 @@ def draw_clips(folder: Path, number: int, count: int) -> list[Clip]:
 def build_clip_shards(
     folder: Path, autoencoder: PocketAutoencoder, condition: SentenceCondition, shards: int, processes: int = 2
 ) -> Path:
-    """`shards` · 2,000 composed clips and all animations, two captions each; returns the folder of the shards."""
+    """`shards` · 500 composed clips and all animations, two captions each; returns the folder of the shards."""
     root = folder / "clips" / "shards"
     with ProcessPoolExecutor(processes) as pool:
         for number in range(shards):

@@ -114,7 +114,7 @@ def _return(motion: Motion, time: float) -> Pose:
     rounds = 2 if motion.pace == "fast" else 1
     turn = 2 * math.pi * rounds * time
     way = motion.reach * _paced(motion, 0.16, 0.26, 0.26)
-    return Pose(x=-_sign(motion) * way * math.cos(turn), turned=(math.sin(turn) >= 0) == (_sign(motion) > 0))
+    return Pose(x=-_sign(motion) * way * math.cos(turn), turned=(math.sin(turn) > -1e-6) == (_sign(motion) > 0))
 
 
 def _bounce(motion: Motion, time: float) -> Pose:

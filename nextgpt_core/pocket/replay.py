@@ -12,6 +12,7 @@ from random import Random
 import torch
 from tqdm import tqdm
 
+from nextgpt_core.base_model import as_transformers
 from nextgpt_core.conversation import Message, Text
 from nextgpt_core.model import NextGPT
 from nextgpt_core.pocket.captions import CaptionSampler, article
@@ -82,6 +83,7 @@ def answer(model: NextGPT, asked: Sequence[str], most_tokens: int = 80, batch: i
     """The model's own greedy answers; one that did not come to its end is cut at its last full sentence."""
     tokenizer, stop = model.tokenizer, model.config.language_model.template.stop[0]
     stop_id = tokenizer.special_tokens[stop]
+    stock = as_transformers(model.language_model.base)
     asked = sorted(asked, key=len)
     for start in tqdm(range(0, len(asked), batch), desc="answers", unit="batch"):
         some = asked[start : start + batch]
@@ -89,7 +91,7 @@ def answer(model: NextGPT, asked: Sequence[str], most_tokens: int = 80, batch: i
         width = max(map(len, prompts))
         ids = torch.tensor([[stop_id] * (width - len(p)) + p for p in prompts], device=model.device)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
-        out = model.language_model.base.generate(
+        out = stock.generate(
             input_ids=ids, attention_mask=mask, max_new_tokens=most_tokens, do_sample=False, eos_token_id=stop_id,
             pad_token_id=stop_id, repetition_penalty=1.1,
         )  # fmt: skip

@@ -80,6 +80,14 @@ def open_tab(chromium, address: str, **settings):
     assert errors == []
 
 
+@pytest.fixture
+def held(served):
+    """The model, which stays in the middle of a `hold` turn until its `go` is set."""
+    served.model.go.clear()
+    yield served.model
+    served.model.go.set()
+
+
 IDLE = "#box [data-testid=submit-button]"  # shown only while nothing is being answered
 
 

@@ -19,14 +19,6 @@ def test_media_of_every_kind_really_load(tab):
     assert tab.locator("#chat figcaption").count() == 3
 
 
-@pytest.fixture
-def held(served):
-    """The model, which stays in the middle of a `hold` turn until its `go` is set."""
-    served.model.go.clear()
-    yield served.model
-    served.model.go.set()
-
-
 def test_words_are_shown_while_more_are_to_come(tab, held):
     send(tab, "hold on please")
     tab.wait_for_function("/Answer 1/.test(document.querySelector('#chat .bot-row')?.innerText)")
@@ -137,3 +129,50 @@ def test_nothing_is_asked_of_anybody_else(chromium, served):
     context.close()
     assert asked
     assert [url for url in asked if not url.startswith((served.address, "data:", "blob:"))] == []
+
+
+def test_a_picture_is_pasted(tab, tmp_path):
+    data = list(make("image", tmp_path, {"height": 16, "width": 16}).read_bytes())
+    paste = """(textarea, data) => {
+        const files = new DataTransfer();
+        files.items.add(new File([new Uint8Array(data)], "pasted.png", { type: "image/png" }));
+        textarea.dispatchEvent(new ClipboardEvent("paste", { clipboardData: files, bubbles: true }));
+    }"""
+    tab.locator("#box textarea").evaluate(paste, data)
+    tab.wait_for_selector("#box .thumbnail-item")
+    ask(tab, "look")
+    assert "I got an image" in last_answer(tab)
+
+
+def test_the_microphone_records(tab):
+    """Chromium's fake device beeps."""
+    tab.get_by_test_id("microphone-button").click()
+    tab.locator("#box .record-button").click()
+    tab.wait_for_timeout(1500)
+    tab.locator("#box .stop-button").first.click()
+    tab.locator("#box .confirm-button, #box [aria-label='Attach']").first.click()
+    tab.wait_for_selector("#box .thumbnail-item")
+    ask(tab, "listen")
+    assert "I got an audio" in last_answer(tab)
+
+
+def test_labels_speak_the_visitors_language(chromium, served):
+    for tab in open_tab(chromium, served.address, locale="zh-CN"):
+        tab.wait_for_selector("#chat .card")
+        tab.locator("button.do.sliders").click()
+        tab.wait_for_selector("#set-image-steps >> text=步数")
+        assert "输入消息" in tab.locator("#box textarea").get_attribute("placeholder")
+        assert "生成图片" in tab.locator("#chat .card.example_make_image").inner_text()
+        assert "新对话" in tab.locator("#list").inner_text()
+
+
+def test_the_two_panels_open_and_close(chromium, served):
+    for width, open_at_first in ((1100, True), (390, False)):
+        for tab in open_tab(chromium, served.address, viewport={"width": width, "height": 800}):
+            tab.wait_for_selector("#chat .card")
+            for name, button in (("side", "menu"), ("settings", "sliders")):
+                shown = tab.locator(f"#{name}").is_visible()
+                assert shown == (open_at_first and name == "side")
+                tab.locator(f"button.do.{button}").click()
+                assert tab.locator(f"#{name}").is_visible() != shown
+                tab.locator(f"button.do.{button}").click()

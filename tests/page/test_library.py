@@ -76,7 +76,7 @@ def test_a_conversation_survives_a_restart_for_its_own_visitor(tmp_path):
     chat.change(lambda _: written)
     again = Library(tmp_path)
     id = chat.conversation.id
-    assert [entry.title for entry in again.list("v-one")] == ["a picture and a clip a picture and a clip"]
+    assert [entry.title for entry in again.list("v-one")] == ["a picture and a clip"]
     assert again.list("v-two") == []
     folder = chat.folder
     assert again.open("v-two", folder.name) is None

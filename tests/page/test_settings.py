@@ -79,3 +79,10 @@ def test_every_example_file_is_there():
     shown = examples(CONFIG)
     assert len(shown) == 8
     assert all(example.file.is_file() for example in shown if example.file)
+
+
+def test_an_empty_seed_field_is_a_new_seed_each_time():
+    settings = Settings(CONFIG)
+    values = list(settings.defaults.values())
+    seeds = [settings.named([*values[:-1], text])["seed"] for text in ("", None, " 42 ", "0", "9" * 10, "-1", "red")]
+    assert seeds == [None, None, 42, 0, 9999999999 % (2**31 - 1), None, None]

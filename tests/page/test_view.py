@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nextgpt_core.conversation import ChatOptions, Message, Text
+from nextgpt_core.conversation import ChatOptions, MediaStarted, Message, Text, TextDelta
 from nextgpt_core.page import view
 from nextgpt_core.page.reply import Reply
 from nextgpt_core.page.state import Conversation
@@ -67,3 +67,12 @@ def test_a_medium_says_what_it_shows_and_how_it_came_to_be(tmp_path):
     assert "<figcaption>A picture of a picture</figcaption>" in figure
     assert 'alt="A picture of a picture"' in figure
     assert "scripted · seed 3 · 10 steps · 0.5 s" in figure
+
+
+def test_a_caption_that_was_just_said_is_not_said_twice():
+    told = MediaStarted(0, "image", "Here is a red apple.", 10)
+    for words, captioned in (("Sure! Here is a red apple. ", False), ("Sure! ", True)):
+        reply = Reply().after(TextDelta(words), 0.0).after(told, 0.0)
+        conversation = Conversation().asking(Message("user", (Text("draw"),)), reply)
+        card = view.messages(conversation, WORDS["en"])[-1]["content"][1]["text"]
+        assert ("<figcaption>" in card) == captioned
