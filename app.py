@@ -12,6 +12,7 @@ import argparse
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,15 +48,23 @@ def main() -> None:
     # gradio takes seconds to import; --help should not
     from nextgpt_core.page import calls, layout, mcp_tool, openai_api
 
-    def load() -> Model:
+    def load() -> NextGPT:
         from nextgpt_core import checkpoint
 
         return checkpoint.load(args.checkpoint, args.device)
 
+    def load_and_prepare() -> Model:
+        """Words can be said while decoders are still being loaded."""
+        model = load()
+        threading.Thread(target=model.prepare, name="model-parts", daemon=True).start()
+        return model
+
     if gpu is None:
-        lane = Lane(load)
-    else:
-        model = OnZeroGpu(_with_its_parts(load()), gpu)
+        lane = Lane(load_and_prepare)
+    else:  # each turn would load its parts again
+        model = load()
+        model.prepare()
+        model = OnZeroGpu(model, gpu)
         lane = Lane(lambda: model)
     folder = args.data / "conversations"  # a folder of our own: what is old in it gets deleted
     page = layout.build(lane, folder, config)
@@ -65,15 +74,6 @@ def main() -> None:
     print(f"The chat is at {address}", flush=True)
     lane.open()
     page.block_thread()
-
-
-def _with_its_parts(model: NextGPT) -> NextGPT:
-    """Loads what a turn would load on first use: on ZeroGPU each turn would do so again."""
-    for modality in model.config.decoders:
-        model.decoder(modality)
-    for name in model.config.encoders:
-        model.encoder(name)
-    return model
 
 
 def _checkpoint() -> Path:

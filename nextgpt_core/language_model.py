@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextgpt_core import lean_llama
+from nextgpt_core.base_model import as_transformers
 from nextgpt_core.config import LoraConfig
 from nextgpt_core.lean_llama import LeanLlama
 from nextgpt_core.llama_weights import LlamaWeights
@@ -84,6 +85,7 @@ class LanguageModel(nn.Module):
         """
         if self._lean and cache is None:
             return torch.stack([self._lean(sample, self._lean.new_cache()) for sample in rows])
+        self.base = as_transformers(self.base)  # batches that go on are its business
         return self.base.model(inputs_embeds=rows, past_key_values=cache, use_cache=cache is not None).last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:

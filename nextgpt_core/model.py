@@ -118,6 +118,14 @@ class NextGPT(nn.Module):
         """Loaded on first use. Raises KeyError where the config names none."""
         return self._parts.decoder(modality)
 
+    def prepare(self) -> None:
+        """Loads now what a turn would load at its first use, so that nobody waits for it then."""
+        for modality in self.config.decoders:
+            with self._lock:
+                self.decoder(modality)
+        for name in self.config.encoders:
+            self.encoder(name)
+
     def features(self, item: Media) -> Tensor:
         """The encoder's answer to a file, (rows, dim) on the CPU; each content is encoded once. Raises MediaError."""
         key = f"{item.modality}:{media.content_hash(item.path)}"

@@ -23,7 +23,8 @@ STOREYS = [
 CLIENTS = {"page", "training", "evaluation", "pocket"}
 KNOWS = {"evaluation": {"pocket"}}  # the judges of the pocket decoders render the scenes that these learn from
 EXCHANGED = "nextgpt_core.training.data"  # the sample format, in which clients hand each other conversations
-ENTRIES = {"__main__", "app", "chat_command", "weights_command", "publish_command", "benchmark"}  # they put clients together
+# They put clients together.
+ENTRIES = {"__main__", "app", "chat_command", "weights_command", "publish_command", "benchmark"}
 ROOMS = {"gradio": {"page", "app"}, "diffusers": {"decoders", "pocket"}}
 DISTRIBUTIONS = {"PIL": "pillow"}  # where the imported name is not the distribution's
 REQUIREMENTS = ("requirements.txt", "requirements-pocket.txt")

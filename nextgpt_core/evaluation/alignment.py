@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from nextgpt_core.conversation import MODALITIES, Message, Modality, Sampling, Text
+from nextgpt_core.conversation import MODALITIES, Message, Modality, Text
 from nextgpt_core.decoders import Decoder
 from nextgpt_core.decoding import Decoding, PrefixCache, SignalRun
 from nextgpt_core.model import NextGPT
@@ -54,7 +54,7 @@ def condition(model: NextGPT, modality: Modality, caption: str) -> Tensor:
     keys = [token for segment in segments for token in segment.ids]
     wanted = dict.fromkeys(MODALITIES, "never") | {modality: "always"}
     decoding = Decoding(model.language_model, model.signals, PrefixCache(0))
-    grammar, sampling = ReplyGrammar(model.signals, wanted), Sampling(max_tokens=80)
+    grammar, sampling = ReplyGrammar(model.signals, wanted), model.config.language_model.sampling
     items = decoding.run(keys, model.rows(segments), grammar, sampling, model.stop_ids, 0)
     run = next(item for item in items if isinstance(item, SignalRun))
     return model.project(modality, run.states[None]).cpu()
@@ -63,7 +63,7 @@ def condition(model: NextGPT, modality: Modality, caption: str) -> Tensor:
 def evaluate_alignment(
     model: NextGPT, modality: Modality, decoder: Decoder, judge: Callable[[Decoder], Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """`ratio` of the two scores, each the mean of the judge's figures that SCORES names; None if straight is nothing."""
+    """`ratio` of the two scores, each the mean of the judge's figures that SCORES names; None if straight is zero."""
     straight = _scores(judge(decoder), modality)
     through = _scores(judge(ThroughLanguageModel(model, modality, decoder)), modality)
     scores = [sum(found.values()) / len(found) for found in (straight, through)]

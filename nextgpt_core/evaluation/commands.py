@@ -18,6 +18,7 @@ from nextgpt_core.conversation import Modality
 from nextgpt_core.decoders import build_decoder
 from nextgpt_core.encoders.efficientnet import EfficientNetLite2
 from nextgpt_core.evaluation import routing
+from nextgpt_core.evaluation.replies import load_for_judging
 from nextgpt_core.lean_llama import packs
 from nextgpt_core.weights import cache_folder, resolve
 
@@ -68,7 +69,7 @@ def _whole(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: value for name in ("concepts", "cases") if (value := getattr(args, name)) is not None}
     with tempfile.TemporaryDirectory() as work:
         sources = Sources(_data(args), Path(work), args.photos, args.sounds, **given)
-        report = evaluate_all(checkpoint.load(args.checkpoint, args.device), sources)
+        report = evaluate_all(load_for_judging(args.checkpoint, args.device), sources)
         if args.html is not None:
             write_sheet(report, args.html)
     return report.figures
@@ -80,18 +81,18 @@ def _photos(args: argparse.Namespace) -> dict[str, object]:
     if args.photos is None:
         raise SystemExit("evaluate photos needs --photos DIR, a folder of photos with labels.jsonl.")
     held_out = understanding.held_out_files(args.photos, "image")
-    return understanding.evaluate_understanding(checkpoint.load(args.checkpoint, args.device), held_out)
+    return understanding.evaluate_understanding(load_for_judging(args.checkpoint, args.device), held_out)
 
 
 def _text(args: argparse.Namespace) -> dict[str, object]:
     from nextgpt_core.evaluation import plain_text
 
     untouched = checkpoint.build(args.checkpoint, load_config(args.checkpoint), args.device).eval()
-    return plain_text.evaluate_text(checkpoint.load(args.checkpoint, args.device), untouched)
+    return plain_text.evaluate_text(load_for_judging(args.checkpoint, args.device), untouched)
 
 
 def _routing(args: argparse.Namespace) -> dict[str, object]:
-    return routing.evaluate_routing(checkpoint.load(args.checkpoint, args.device))
+    return routing.evaluate_routing(load_for_judging(args.checkpoint, args.device))
 
 
 def _bits(args: argparse.Namespace) -> dict[str, object]:

@@ -28,7 +28,8 @@ def evaluate_bits(
 ) -> dict[str, float | int]:
     """`prompts` without files are answered greedily; perplexity is that of the assistant's words in `chat`.
 
-    `same_media`, `same_replies`: shares of the prompts to which both answer with the same runs, and with the same tokens.
+    `same_media` and `same_replies` are the shares of the prompts to which both answer with the same runs, and with the
+    same tokens besides.
     """
     prompts = [prompt for prompt in prompts if prompt.shown <= {"text"}]
     figures: dict[str, float | int] = {"prompts": len(prompts)}

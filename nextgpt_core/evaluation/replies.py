@@ -10,11 +10,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
 from transformers import DynamicCache
 
+from nextgpt_core import checkpoint
 from nextgpt_core.conversation import MODALITIES, Message, Modality, Wanted
 from nextgpt_core.model import NextGPT
 from nextgpt_core.signals import ReplyGrammar
@@ -49,6 +51,16 @@ class Reply:
         return frozenset({*self.media, *text})
 
 
+def load_for_judging(folder: Path, device: str = "auto") -> NextGPT:
+    """The model of a checkpoint folder, in full bits and with transformers' own passes, which take a batch at once.
+
+    It knows no memory plan: on a GPU everything must fit at once.
+    """
+    model = checkpoint.load(folder, device, training=True).eval()
+    model.language_model.merge_lora()
+    return model.requires_grad_(False)
+
+
 def greedy_replies(
     model: NextGPT,
     conversations: Sequence[Sequence[Message]],
@@ -56,9 +68,10 @@ def greedy_replies(
     batch: int = 32,
     media: bool = True,
 ) -> list[Reply]:
-    """In the order given. After `most_tokens` tokens a reply is cut; by then it has said what it makes.
+    """In the order given; `model` comes from `load_for_judging`.
 
-    Without `media` no run may start, as in a model that never heard of them.
+    After `most_tokens` tokens a reply is cut; by then it has said what it makes. Without `media` no run may start, as
+    in a model that never heard of them.
     """
     groups: dict[int, list[tuple[int, torch.Tensor]]] = defaultdict(list)
     with torch.inference_mode():

@@ -61,8 +61,8 @@ def evaluate_videos(
     return {
         "objects": judge_objects(cases, made, real, encoder, sprites, hues),
         "motion": judge_motions(cases, made, real),
-        "difference_ratio": round(_ratio(made, real, 1), 3),
-        "flicker_ratio": round(_ratio(made, real, 2), 3),
+        "difference_ratio": round(change_ratio(made, real, 1), 3),
+        "flicker_ratio": round(change_ratio(made, real, 2), 3),
         "seconds_per_clip": round(seconds, 2),
         "weights_mb": round(sum(path.stat().st_size for path in decoder.folder.rglob("*.safetensors")) / 1e6, 1),
     }
@@ -130,6 +130,18 @@ def judge_motions(cases: Sequence[Case], made: Sequence[np.ndarray], real: Seque
     return figures
 
 
+def change_ratio(made: Iterable[np.ndarray], real: Iterable[np.ndarray], order: int) -> float:
+    """The mean size of differences from frame to frame, those of made clips divided by those of real ones.
+
+    `order` 1 is how much changes; 2, the differences of differences, is how much of it flickers.
+    """
+    sizes = [
+        np.mean([np.abs(np.diff(clip.astype(np.float32), order, axis=0)).mean() for clip in clips])
+        for clips in (made, real)
+    ]
+    return float(sizes[0] / sizes[1])
+
+
 def _clip(name: str, motion: Motion, random: Random, partner: str | None) -> Clip:
     """In front of white, where things' motions can be measured; a camera's, in front of a place."""
     where, words = "white", ""
@@ -163,15 +175,6 @@ def _centroid(name: str, encoder: EfficientNetLite2, sprites: Sprites, hues: ima
 def _features(clip: np.ndarray, encoder: EfficientNetLite2) -> torch.Tensor:
     picked = [clip[(2 * i + 1) * len(clip) // (2 * _LOOKED_AT)] for i in range(_LOOKED_AT)]
     return judges.picture_features(encoder, picked).mean(0)
-
-
-def _ratio(made: Iterable[np.ndarray], real: Iterable[np.ndarray], order: int) -> float:
-    """The mean size of differences of the order from frame to frame, made ones by real ones."""
-    sizes = [
-        np.mean([np.abs(np.diff(clip.astype(np.float32), order, axis=0)).mean() for clip in clips])
-        for clips in (made, real)
-    ]
-    return float(sizes[0] / sizes[1])
 
 
 def _shown(captions: Sequence[str]) -> Iterable[str]:

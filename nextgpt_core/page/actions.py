@@ -74,7 +74,7 @@ def _remake(handlers: Handlers, session: Session, click: Click) -> Screen:
     parts = [_told(part) if isinstance(part, Medium) else part for part in turn.reply.parts]
     messages = [*chat.conversation.messages(turn.id), Message("assistant", tuple(parts))]
     options = handlers.options(chat, click.settings)
-    chat.answer(turn.id, handlers.lane, lambda model: model.remake(messages, medium.index, options))
+    chat.answer(turn.id, handlers.lane, lambda model: model.remake(messages, medium.index, options), medium.index)
     return handlers.screen(session)._replace(box=_busy_keeping(click))
 
 

@@ -29,8 +29,10 @@ _WATCHERS = 256  # events that the queue holds; the lane to the model has a limi
 _IDLE = 0.02  # seconds between two looks into an empty queue; Gradio's own 0.001 keeps a processor at work for nothing
 _SESSION = 24 * 3600  # seconds that a tab's state and Gradio's own copies of files are kept
 _INSTANT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-_STREAM: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+# What tells a visitor something goes through the queue: Gradio drops the messages of events that do not.
+_QUEUED: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
 _FILE_TYPES = ["image", "video", "audio", ".heic", ".heif", ".avif", ".mkv", ".m4a", ".opus", ".ts", ".3gp"]
+_STYLES = ("page", "panels", "chat", "media", "box", "icons", "small")  # what comes later overrules
 _I18N = gr.I18n(**WORDS)
 
 
@@ -69,12 +71,12 @@ def build(lane: Lane, folder: Path, config: Config, limits: Limits | None = None
 
         began = [
             page.load(handlers.enter, session, [*screen, head, keeping], **_INSTANT),
-            box.submit(handlers.ask, [box, session, *settings], screen, **_INSTANT),
-            clicks.click(act, [box, session, *settings], screen, trigger_mode="multiple", **_INSTANT),
-            imported.upload(take_in, [imported, session], screen, **_INSTANT),
+            box.submit(handlers.ask, [box, session, *settings], screen, **_QUEUED),
+            clicks.click(act, [box, session, *settings], screen, trigger_mode="multiple", **_QUEUED),
+            imported.upload(take_in, [imported, session], screen, **_QUEUED),
         ]
         for event in began:
-            followed = event.then(handlers.follow, session, [chat, status], **_STREAM)
+            followed = event.then(handlers.follow, session, [chat, status], **_QUEUED)
             followed.then(handlers.rest, session, [box, listed], **_INSTANT)
             followed.failure(handlers.rest, session, [box, listed], **_INSTANT)
         box.stop(handlers.stop, session, None, **_INSTANT)
@@ -160,7 +162,7 @@ def launch(
         footer_links=["api", "settings"],
         app_kwargs={"middleware": middleware, "routes": list(routes)},
         theme=_theme(),
-        css_paths=[ASSETS / "page.css"],
+        css_paths=[ASSETS / "styles" / f"{name}.css" for name in _STYLES],
         i18n=_I18N,
     )
     return address

@@ -55,8 +55,13 @@ class Chat:
         self.deleted = True
         self.stop()
 
-    def answer(self, turn: str, lane: Lane, make: Callable[[Model], Iterator[Event]]) -> None:
-        """Begins to fold what `make` yields into the reply of `turn`, unless another turn is under way."""
+    def answer(
+        self, turn: str, lane: Lane, make: Callable[[Model], Iterator[Event]], remade: int | None = None
+    ) -> None:
+        """Begins to fold what `make` yields into the reply of `turn`, unless another turn is under way.
+
+        `remade` is the medium of a finished reply that is made again: how the reply ended stays.
+        """
         with self._lock:
             if self.answering is not None:
                 return
@@ -64,24 +69,31 @@ class Chat:
             self.answering, self._stop, self.waiting = turn, threading.Event(), None
         self.changes += 1
         gather = contextvars.copy_context().run  # a Space reads the visitor from the caller's context
-        arguments = (self._gather, turn, lane, make, self._stop)
+        arguments = (self._gather, turn, lane, make, remade, self._stop)
         threading.Thread(target=gather, args=arguments, name="answer", daemon=True).start()
 
-    def _gather(self, turn: str, lane: Lane, make: Callable[[Model], Iterator[Event]], stop: threading.Event) -> None:
+    def _gather(
+        self,
+        turn: str,
+        lane: Lane,
+        make: Callable[[Model], Iterator[Event]],
+        remade: int | None,
+        stop: threading.Event,
+    ) -> None:
         reply = self.conversation.turn(turn).reply or Reply()
-        again = bool(reply.ending)  # one medium of a finished reply: how the reply ended stays
         try:
             with closing(lane.run(make, stop)) as progress:
                 for self.waiting, events in progress:
                     for event in events:
                         reply = reply.after(event, time.monotonic())
                     self._show(lambda conversation: conversation.answered(turn, reply))  # noqa: B023
-            if not again and not reply.ending:
+            if remade is None and not reply.ending:
                 reply = reply.ended("stopped")
         except Exception as error:
             note = refusal(error) or _load_failure(error, lane)
-            if again:
-                reply = _with_failure(reply, note or f"That went wrong on our side. Reference: {_reference()}")
+            if remade is not None:
+                reason = note or f"That went wrong on our side. Reference: {_reference()}"
+                reply = reply.having(replace(reply.medium(remade), failure=reason))
             else:
                 reply = reply.ended("refused", note) if note else reply.ended("failed", _reference())
         finally:
@@ -116,13 +128,6 @@ class Chat:
                 return
             else:
                 await asyncio.sleep(_PACE)
-
-
-def _with_failure(reply: Reply, reason: str) -> Reply:
-    for medium in reply.media:
-        if medium.running:
-            reply = reply.having(replace(medium, running=False, failure=reason))
-    return reply
 
 
 def refusal(error: Exception) -> str:

@@ -48,12 +48,13 @@ def messages(values: Any, folder: Path) -> list[Message]:
             _append(messages, Message("user", (*(Text(f"{text}\n\n") for text in told), *parts)))
             told = []
         elif role == "assistant":
-            _append(messages, Message("assistant", tuple(reader.said(value, where))))
+            if said := reader.said(value, where):
+                _append(messages, Message("assistant", tuple(said)))
         else:
             refuse(f"{where}.role is {short(role)}, expected system, user or assistant.", f"{where}.role")
     if told or not messages or messages[-1].role != "user":
         refuse("The last message is not the user's, so there is nothing to answer.", "messages")
-    return [_files_first(message) for message in messages if message.parts]
+    return [_files_first(message) for message in messages]
 
 
 def _files_first(message: Message) -> Message:

@@ -12,28 +12,13 @@ from pathlib import Path
 from random import Random
 
 from nextgpt_core.conversation import MODALITIES, Media, Message, Modality, Text
+from nextgpt_core.pocket import answers
 from nextgpt_core.pocket.captions import COLOURS, MOTIONS, PLACES, SOUNDS, CaptionSampler, article
 from nextgpt_core.pocket.catalog import load_catalog
 from nextgpt_core.pocket.requests import NOUNS, RequestWriter, Wish
 from nextgpt_core.pocket.wordings import load_facts, load_wordings, mentions_held_out, pairs
 
 Shown = Mapping[Modality, Sequence[tuple[Path, str]]]  # files, and what each shows
-_REPLIES: dict[Modality, tuple[str, ...]] = {
-    "image": ("Here is a picture of {c}.", "Sure! Here is a picture of {c}.", "Of course. Here is a picture of {c}."),
-    "video": ("Here is a video of {c}.", "Sure! Here is a video of {c}.", "Of course. Here is a video of {c}."),
-    "audio": ("Here is the sound of {c}.", "Sure! Here is the sound of {c}.", "Of course. Here is the sound of {c}."),
-}
-_MORE = {
-    "image": " And here is a picture of {c}.",
-    "video": " And here is a video of {c}.",
-    "audio": " And here is the sound of {c}.",
-}
-_NAMED: dict[Modality, tuple[str, ...]] = {
-    "image": ("This is a picture of {c}.", "This picture shows {c}.", "I see {c} in the picture."),
-    "video": ("This is a video of {c}.", "This video shows {c}.", "I see {c} in the clip."),
-    "audio": ("This is the sound of {c}.", "I can hear {c}.", "This sounds like {c}."),
-}
-_PLAIN = {"image": "a picture", "video": "a video", "audio": "a sound"}
 _SOUNDING = ("animal-", "musical-instrument", "transport-")
 _OUTINGS = {
     "at the seaside": ("beach volleyball", "surfing", "a sandcastle on a beach", "a sailing boat at sunset", "a kayak on the sea"),
@@ -76,7 +61,7 @@ class DialogueWriter:
     def caption_only(self) -> list[Message]:
         """The shortest way from a caption to a run, without a request: most of what the alignment learns from."""
         modality = self._modality()
-        return [self._made([(modality, self._captions(modality))], _REPLIES[modality][:1])]
+        return [answers.made(None, [(modality, self._captions(modality))])]
 
     def single(self) -> list[Message]:
         """One request for one medium."""
@@ -84,7 +69,7 @@ class DialogueWriter:
             return self._suggestion()
         modality = self._modality()
         caption = self._caption(modality)
-        return [_user(self._ask.one(modality, caption)), self._made([(modality, caption)])]
+        return [_user(self._ask.one(modality, caption)), answers.made(self._rng, [(modality, caption)])]
 
     def several(self) -> list[Message]:
         """One request for two or three media: of one thing, or each of its own."""
@@ -97,7 +82,7 @@ class DialogueWriter:
         request, words_first = self._ask.with_words(modalities, thing)
         return [
             _user(request),
-            self._made([(m, thing) for m in modalities], words=self._facts[thing], first=words_first),
+            answers.made(self._rng, [(m, thing) for m in modalities], words=self._facts[thing], first=words_first),
         ]
 
     def follow_up(self) -> list[Message]:
@@ -107,26 +92,31 @@ class DialogueWriter:
         messages = [*(self._chat() if rng.random() < 0.15 else []), *self._turn(wishes)]
         for _ in range(rng.choice((1, 1, 2, 3))):
             words, wishes, reply = self._next(wishes)
-            messages += [_user(words), reply or self._made(wishes)]
+            messages += [_user(words), reply or answers.made(self._rng, wishes)]
         return messages
 
     def about_files(self) -> list[Message]:
         """Somebody shows one to three files, with or without words; sometimes turns stand before or after."""
         rng, files, subject = self._rng, *self._files()
         parts = [Media(modality, path) for modality, path, _ in files]
-        named = " ".join(rng.choice(_NAMED[modality]).format(c=c) for modality, _, c in files)
+        named = answers.named(rng, [(modality, caption) for modality, _, caption in files])
         modalities = rng.sample(MODALITIES, rng.choice((1, 1, 1, 2, 3)))
         if rng.random() < 0.45:
             use = f"{files[0][0]}.shown" if len(files) == 1 else "all.shown"
             asked = [Text(self._ask.finish(self._ask.choose(use)))] if rng.random() < 0.85 else []
-            messages = [Message("user", (*parts, *asked)), _assistant(named)]
+            messages = [Message("user", (*parts, *asked)), answers.said(named)]
             if rng.random() < 0.6:
                 return messages
-            after = [_user(self._ask.of_it(modalities, False)), self._made([(m, subject) for m in modalities])]
+            after = [
+                _user(self._ask.of_it(modalities, False)),
+                answers.made(self._rng, [(m, subject) for m in modalities]),
+            ]
             return messages + after
         words = rng.random() < 0.25
         request = Text(self._ask.of_it(modalities, words))
-        reply = self._made([(m, subject) for m in modalities], words=named if words else "", first=rng.random() < 0.8)
+        reply = answers.made(
+            self._rng, [(m, subject) for m in modalities], words=named if words else "", first=rng.random() < 0.8
+        )
         before = self._suggestion() if rng.random() < 0.06 else []
         return [*before, Message("user", (*parts, request)), reply]
 
@@ -136,11 +126,11 @@ class DialogueWriter:
         modalities = rng.sample(MODALITIES, rng.choice((0, 1, 1, 2, 2, 3)))
         words = not modalities or rng.random() < 0.35
         request = self._ask.choose("announce", r=self._ask.clauses(modalities, words))
-        named = " ".join(rng.choice(_NAMED[modality]).format(c=c) for modality, _, c in files)
-        reply = self._made([(m, subject) for m in modalities], words=named if words else "", first=True)
+        named = answers.named(rng, [(modality, caption) for modality, _, caption in files])
+        reply = answers.made(self._rng, [(m, subject) for m in modalities], words=named if words else "", first=True)
         return [
             _user(self._ask.finish(request)),
-            _assistant(self._ask.choose("announce.reply")),
+            answers.said(self._ask.choose("announce.reply")),
             Message("user", tuple(Media(modality, path) for modality, path, _ in files)),
             reply,
         ]
@@ -150,7 +140,7 @@ class DialogueWriter:
         rng, kind = self._rng, self._rng.random()
         if kind < 0.2:
             words, answer = rng.choice(pairs(self._wordings, rng.choice(("able", "cannot"))))
-            return [_user(self._ask.written(words)), _assistant(answer)]
+            return [_user(self._ask.written(words)), answers.said(answer)]
         if kind < 0.6:
             return self._chat()
         wishes = self._several() if rng.random() < 0.2 else [(m := self._modality(), self._simple(m))]
@@ -167,21 +157,7 @@ class DialogueWriter:
             words = self._ask.of_one_thing([m for m, _ in wishes], wishes[0][1])
         else:
             words = self._ask.of_each(wishes)
-        return [_user(words), self._made(wishes)]
-
-    def _made(
-        self, wishes: Sequence[Wish], openings: Sequence[str] | None = None, words: str = "", first: bool = False
-    ) -> Message:
-        """The reply: a promise and a run for each wish, and `words` before or after them."""
-        parts: list[Text | Media] = [Text(f"{words} ")] if words and first and wishes else []
-        for number, (modality, caption) in enumerate(wishes):
-            promise = _MORE[modality] if number else self._rng.choice(openings or _REPLIES[modality])
-            if parts and not number:
-                promise = _REPLIES[modality][0]
-            parts += [Text(promise.format(c=caption)), Media(modality, Path(), caption)]
-        if words and not (first and wishes):
-            parts.append(Text(f" {words}" if wishes else words))
-        return Message("assistant", tuple(parts))
+        return [_user(words), answers.made(self._rng, wishes)]
 
     def _several(self) -> list[Wish]:
         rng = self._rng
@@ -241,12 +217,12 @@ class DialogueWriter:
         modality, caption = wishes[-1]
         noun, kind = NOUNS[modality][0], rng.random()
         if kind < 0.55:
-            return ask.written(ask.choose("thanks", x=noun)), _assistant(ask.choose("thanks.reply"))
+            return ask.written(ask.choose("thanks", x=noun)), answers.said(ask.choose("thanks.reply"))
         if kind < 0.8:
-            reply = ask.choose("asked.reply", n=_PLAIN[modality], c=caption)
-            return ask.written(ask.choose("asked")), _assistant(reply)
+            reply = ask.choose("asked.reply", n=answers.PLAIN[modality], c=caption)
+            return ask.written(ask.choose("asked")), answers.said(reply)
         words, answer = rng.choice(pairs(self._wordings, "critique"))
-        return ask.written(words.format(x=noun)), _assistant(answer)
+        return ask.written(words.format(x=noun)), answers.said(answer)
 
     def _chat(self) -> list[Message]:
         """A remark or a question in which a medium may be mentioned, but none is asked for."""
@@ -255,7 +231,7 @@ class DialogueWriter:
             words, answer = self._ask.choose("remark", t=thing), self._ask.choose("remark.reply")
         else:
             words, answer = (text.format(t=thing) for text in self._rng.choice(pairs(self._wordings, "question")))
-        return [_user(self._ask.written(words)), _assistant(answer)]
+        return [_user(self._ask.written(words)), answers.said(answer)]
 
     def _suggestion(self) -> list[Message]:
         rng, where = self._rng, self._rng.choice(list(_OUTINGS))
@@ -324,7 +300,3 @@ def _recoloured(caption: str, colour: str) -> str:
 
 def _user(text: str) -> Message:
     return Message("user", (Text(text),))
-
-
-def _assistant(text: str) -> Message:
-    return Message("assistant", (Text(text),))

@@ -1,8 +1,8 @@
 """The clip decoder's network: the picture decoder's UNet, and layers in between that look along time.
 
 What is trained are the layers along time and the attention, through which words about motion come in, about 20 million
-parameters; the picture decoder's convolutions and its autoencoder are shared with it on disk. The loss and the loop are
-those of pictures (`denoiser_task`, `training`).
+parameters; the picture decoder's convolutions (all but the first) and its autoencoder are shared with it on disk. The
+loss and the loop are those of pictures (`denoiser_task`, `training`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from nextgpt_core.decoders.folder import load_component, load_unconditional, sav
 from nextgpt_core.pocket.denoiser_task import new_scheduler
 
 _ALONG_TIME = ("transformer_in.", ".temp_attentions.", ".temp_convs.")
-_TRAINED = (*_ALONG_TIME, ".attentions.")
+# The first convolution is open so that what comes first along time has a gradient to pass on: torch 2.13's group norm
+# with channels last crashes on a CPU where its input needs none.
+_TRAINED = (*_ALONG_TIME, ".attentions.", "conv_in.")
 _KEPT = ("sample_size", "in_channels", "out_channels", "block_out_channels", "layers_per_block", "downsample_padding",
          "mid_block_scale_factor", "act_fn", "norm_num_groups", "norm_eps", "cross_attention_dim")  # fmt: skip
 

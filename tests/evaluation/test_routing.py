@@ -13,7 +13,7 @@ from nextgpt_core.conversation import MODALITIES, Media, Message, Sampling, Text
 from nextgpt_core.decoding import Decoding, PrefixCache, SignalRun
 from nextgpt_core.evaluation import plain_text, routing
 from nextgpt_core.evaluation.matrix import SETS, Prompt, matrix_prompts
-from nextgpt_core.evaluation.replies import Reply, greedy_replies
+from nextgpt_core.evaluation.replies import Reply, greedy_replies, load_for_judging
 from nextgpt_core.model import NextGPT
 from nextgpt_core.pocket import replay
 from nextgpt_core.pocket.captions import CaptionSampler
@@ -39,7 +39,7 @@ CONVERSATIONS = [[Message("user", (Text(text),))] for text in ("ab", "cd", "ef",
 @pytest.fixture(scope="module")
 def model(tiny_folder: Path) -> NextGPT:
     """One that starts a picture wherever it would say its favourite letter."""
-    model = tiny.load(tiny_folder)
+    model = load_for_judging(tiny_folder, "cpu")
     said = "".join(part for reply in greedy_replies(model, CONVERSATIONS, 30, media=False) for part in reply.parts)
     favourite = model.tokenizer.encode(max(set(said), key=said.count))[0]
     with torch.no_grad():
@@ -158,7 +158,7 @@ def test_figures_count_hits_misses_and_unwanted_media(model, monkeypatch):
 def test_perplexity_is_that_of_the_untouched_model_without_training(tiny_folder: Path):
     """With the adapter at rest and signals left out, the ratio is one; with the adapter it is not."""
     chat = [(Message("user", (Text("Hi"),)), Message("assistant", (Text("Good day to you."),)))]
-    model, untouched = tiny.load(tiny_folder), tiny.load(tiny_folder, training=True)
+    model, untouched = load_for_judging(tiny_folder, "cpu"), tiny.load(tiny_folder, training=True)
     own = plain_text.perplexity(model, chat, signals=False)
     assert own == pytest.approx(plain_text.perplexity(untouched, chat, signals=False), rel=1e-4)
     assert plain_text.perplexity(model, chat) > own

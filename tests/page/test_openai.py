@@ -31,9 +31,15 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield from serve(ScriptedModel(), tmp_path_factory.mktemp("conversations"), [LOGIN])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(api: Served) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{api.address}v1", api_key=KEY, max_retries=0)
+
+
+@pytest.fixture(scope="module")
+def http(api: Served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=api.address, timeout=30) as http:
+        yield http
 
 
 def ask(client: openai.OpenAI, *content: object, **options):
@@ -199,10 +205,10 @@ def test_prefixes_are_shared_only_by_whoever_knows_the_key(api, client):
         ({"nonsense": 1}, "nonsense", "no parameter"),
     ],
 )
-def test_what_cannot_be_done_is_refused_by_its_name(api, change, param, words):
+def test_what_cannot_be_done_is_refused_by_its_name(api, http, change, param, words):
     body = {"model": "scripted", "messages": [{"role": "user", "content": "hello"}], **change}
     calls = len(api.model.seen)
-    answer = httpx.post(f"{api.address}v1/chat/completions", json=body, headers={"Authorization": f"Bearer {KEY}"})
+    answer = http.post("v1/chat/completions", json=body, headers={"Authorization": f"Bearer {KEY}"})
     error = answer.json()["error"]
     assert answer.status_code == (404 if param == "model" else 400)
     assert error["param"] == param
@@ -213,9 +219,9 @@ def test_what_cannot_be_done_is_refused_by_its_name(api, change, param, words):
 @pytest.mark.parametrize(
     "body", ["", "[]", "[" * 100_000, '{"model": "scripted", "messages": [{"role": "user", "content": "\\ud800"}]}']
 )
-def test_a_body_that_says_nothing_is_refused(api, body):
+def test_a_body_that_says_nothing_is_refused(http, body):
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-    answer = httpx.post(f"{api.address}v1/chat/completions", content=body, headers=headers)
+    answer = http.post("v1/chat/completions", content=body, headers=headers)
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
@@ -315,11 +321,11 @@ def test_callers_at_once_get_each_their_own(api, client):
     assert answers == {n: f"Answer 1 to: visitor{n} picture. {n}" for n in range(6)}
 
 
-def test_the_login_is_asked_for(api):
+def test_the_login_is_asked_for(api, http):
     with pytest.raises(openai.AuthenticationError, match="NAME:PASSWORD"):
         ask(openai.OpenAI(base_url=f"{api.address}v1", api_key="wrong", max_retries=0), "hello")
-    assert httpx.get(f"{api.address}v1/models").status_code == 401
-    assert httpx.get(f"{api.address}v1/models", auth=LOGIN).status_code == 200
+    assert http.get("v1/models").status_code == 401
+    assert http.get("v1/models", auth=LOGIN).status_code == 200
 
 
 def test_a_caller_may_ask_so_many_times_a_minute(tmp_path):
@@ -332,12 +338,12 @@ def test_a_caller_may_ask_so_many_times_a_minute(tmp_path):
     assert 0 < int(second.headers["retry-after"]) <= 60
 
 
-def test_a_foreign_page_cannot_ask(api):
+def test_a_foreign_page_cannot_ask(http):
     """A browser sends text/plain to other sites unasked; JSON it announces first, and the answer names no such site."""
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "text/plain", "Origin": "https://example.com"}
-    assert httpx.post(f"{api.address}v1/chat/completions", content="{}", headers=headers).status_code == 415
+    assert http.post("v1/chat/completions", content="{}", headers=headers).status_code == 415
     asking = {"Origin": "https://example.com", "Access-Control-Request-Method": "POST"}
-    answer = httpx.options(f"{api.address}v1/chat/completions", headers=asking)
+    answer = http.options("v1/chat/completions", headers=asking)
     assert "access-control-allow-origin" not in answer.headers
 
 
@@ -348,15 +354,15 @@ def test_models_are_listed(client):
         client.models.retrieve("gpt")
 
 
-def test_what_is_not_there_is_an_error_of_openais_form(api):
-    for answer in (httpx.get(f"{api.address}v1/embeddings"), httpx.get(f"{api.address}v1/chat/completions")):
+def test_what_is_not_there_is_an_error_of_openais_form(http):
+    for answer in (http.get("v1/embeddings"), http.get("v1/chat/completions")):
         assert answer.status_code in (404, 405)
         assert answer.json()["error"]["code"] == "not_here"
         assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
-def test_the_page_stands_beside_it(api):
-    assert "gradio" in httpx.get(api.address).text
+def test_the_page_stands_beside_it(http):
+    assert "gradio" in http.get("").text
 
 
 def test_a_model_that_cannot_be_loaded_is_an_error(tmp_path):

@@ -83,6 +83,20 @@ def test_only_what_was_trained_is_written_and_all_is_read(image_folder):
     assert {name for name, p in again.named_parameters() if p.requires_grad} == open_to_training
 
 
+def test_it_trains_on_a_cpu_from_its_start(image_folder):
+    unet = new_video_unet(load_component(image_folder, "unet")).train()
+    for parameter in unet.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    made = unet(torch.randn(1, 8, 3, 4, 4), torch.tensor([5]), encoder_hidden_states=torch.randn(1, LENGTH, WIDTH))
+    made.sample.square().mean().backward()
+    moved = {name for name, p in unet.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    assert any("temp_convs" in name for name in moved)
+    assert any("temp_attentions" in name for name in moved)
+    assert any(".attn2." in name for name in moved)
+    assert not any(".resnets." in name for name in moved)
+
+
 def test_another_picture_decoder_in_its_place_is_refused(image_folder, tmp_path):
     folder = tmp_path / "video"
     write_video_decoder(folder, trained(image_folder), image_folder)

@@ -1,0 +1,45 @@
+"""What the assistant says in training: promises, each with its run, names of what was shown, and words beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+from nextgpt_core.conversation import Media, Message, Modality, Text
+from nextgpt_core.pocket.requests import Wish
+
+PLAIN: dict[Modality, str] = {"image": "a picture", "video": "a video", "audio": "a sound"}
+_PROMISE: dict[Modality, str] = {
+    "image": "Here is a picture of {c}.",
+    "video": "Here is a video of {c}.",
+    "audio": "Here is the sound of {c}.",
+}
+_OPENINGS = ("", "Sure! ", "Of course. ")
+_NAMED: dict[Modality, tuple[str, ...]] = {
+    "image": ("This is a picture of {c}.", "This picture shows {c}.", "I see {c} in the picture."),
+    "video": ("This is a video of {c}.", "This video shows {c}.", "I see {c} in the clip."),
+    "audio": ("This is the sound of {c}.", "I can hear {c}.", "This sounds like {c}."),
+}
+
+
+def made(rng: Random | None, wishes: Sequence[Wish], words: str = "", first: bool = False) -> Message:
+    """A promise and a run for each wish, and `words` before or after them; without `rng` in the plainest way."""
+    parts: list[Text | Media] = [Text(f"{words} ")] if words and first and wishes else []
+    opening = rng.choice(_OPENINGS) if rng and not parts else ""
+    for number, (modality, caption) in enumerate(wishes):
+        promise = _PROMISE[modality].format(c=caption)
+        promise = f" And {promise[0].lower()}{promise[1:]}" if number else opening + promise
+        parts += [Text(promise), Media(modality, Path(), caption)]
+    if words and not (first and wishes):
+        parts.append(Text(f" {words}" if wishes else words))
+    return Message("assistant", tuple(parts))
+
+
+def named(rng: Random, shown: Sequence[Wish]) -> str:
+    """A sentence for each file: what it shows."""
+    return " ".join(rng.choice(_NAMED[modality]).format(c=caption) for modality, caption in shown)
+
+
+def said(text: str) -> Message:
+    return Message("assistant", (Text(text),))

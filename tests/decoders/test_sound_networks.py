@@ -1,0 +1,81 @@
+"""The mel spectrogram, the vocoder and the autoencoder of the pocket audio decoder, each against something known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from nextgpt_core.decoders.audio import presentable
+from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
+from nextgpt_core.decoders.vocoder import BANDS, HOP, RATE, WINDOW, SpectralVocoder, mel_filters, mel_spectrogram, stft
+
+
+def sine(hertz: float, seconds: float = 1.024) -> torch.Tensor:
+    return torch.sin(2 * torch.pi * hertz * torch.arange(round(seconds * RATE)) / RATE)[None]
+
+
+def test_spectrograms_show_pitch_loudness_and_silence():
+    low, high = (mel_spectrogram(0.5 * sine(hertz))[0] for hertz in (300, 3000))
+    assert low.shape == (64, BANDS)
+    assert (low[10:-10].argmax(1) < high[10:-10].argmax(1)).all()
+    assert mel_spectrogram(torch.zeros(1, 4 * HOP)).eq(-1).all()
+    louder = mel_spectrogram(sine(300))[0]
+    step = (louder - low)[10:-10, low[20].argmax()]
+    torch.testing.assert_close(step, torch.full_like(step, np.log(2) / 3.8), atol=1e-3, rtol=0)
+    assert louder.max() < 1.3
+
+
+def test_magnitudes_do_not_depend_on_the_window():
+    peaks = [float(stft(sine(1000), window, window // 4).abs()[0, 8:-8].max()) for window in (512, 1024, 2048)]
+    assert peaks == pytest.approx([0.5] * 3, abs=0.01)
+
+
+def test_filters_cover_the_band_without_gaps():
+    filters = mel_filters(BANDS, WINDOW)
+    torch.testing.assert_close(filters.sum(0), torch.ones(BANDS))
+    hertz = torch.linspace(0, RATE / 2, len(filters))
+    assert (filters[(hertz > 60) & (hertz < 7900)].sum(1) > 0).all()
+
+
+def test_a_spectrum_becomes_its_waveform_again():
+    vocoder = SpectralVocoder(width=8, blocks=1)
+    wave = 0.3 * sine(700) + 0.1 * torch.randn(1, 16384, generator=torch.Generator().manual_seed(0))
+    spectrum = stft(wave, WINDOW, HOP)[:, :-1]
+    made = vocoder.to_waveform(spectrum.abs(), spectrum / spectrum.abs())
+    assert made.shape == wave.shape
+    torch.testing.assert_close(made[:, : -2 * HOP], wave[:, : -2 * HOP], atol=1e-4, rtol=0)
+
+
+def test_an_untrained_vocoder_already_sings_in_tune():
+    """Its start is the bands' own loudness, and projection makes the phases fit."""
+    torch.manual_seed(0)
+    given = mel_spectrogram(0.5 * sine(1000))
+    with torch.no_grad():
+        made = SpectralVocoder(width=16, blocks=1, rounds=16)(given)
+    spectrum = np.abs(np.fft.rfft(made[0].numpy()))
+    assert spectrum.argmax() * RATE / made.shape[1] == pytest.approx(1000, abs=60)
+    assert (mel_spectrogram(made) - given)[0, 5:-5].abs().mean() < 0.25
+
+
+def test_the_way_in_and_back_is_exact_when_latents_suffice():
+    """Spectrograms of four known patches have four principal components."""
+    generator = torch.Generator().manual_seed(0)
+    patches = torch.randn(4, 16, 16, generator=generator)
+    weights = torch.randn(20, 4, 4, 4, generator=generator)  # (n, component, rows, columns)
+    spectrograms = torch.einsum("nkij,kab->niajb", weights, patches).reshape(20, 1, 64, 64)
+    network = MelAutoencoder(4, (8, 8, 8)).eval()
+    network.fit(spectrograms)
+    with torch.no_grad():
+        latents = network.encode(spectrograms).latent
+        torch.testing.assert_close(network(spectrograms), spectrograms, atol=2e-3, rtol=0)
+    assert latents.shape == (20, 4, 4, 4)
+    torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(4), atol=0.02, rtol=0)
+    torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(4), atol=1e-3, rtol=0)
+
+
+def test_what_is_presented_neither_clips_nor_clicks():
+    loud = presentable(np.full(2000, 1.7, np.float32))
+    assert np.abs(loud).max() == pytest.approx(0.95) and abs(loud[0]) < 0.02 and abs(loud[-1]) < 0.02
+    quiet = np.full(2000, 0.1, np.float32)
+    np.testing.assert_array_equal(presentable(quiet)[200:-200], quiet[200:-200])

@@ -1,0 +1,46 @@
+"""The comparison of 8 with 16 bits, against the batched judge and against itself."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from nextgpt_core import lean_llama
+from nextgpt_core.conversation import Message, Text
+from nextgpt_core.evaluation import eight_bits, plain_text
+from nextgpt_core.evaluation.matrix import Prompt
+from tests import tiny
+
+CHAT = [
+    (Message("user", (Text("Why?"),)), Message("assistant", (Text("Because it is so."),))),
+    (Message("user", (Text("Is it?"),)), Message("assistant", (Text("Yes."),))),
+]
+TEXT = frozenset({"text"})
+PROMPTS = [Prompt((Message("user", (Text(text),)),), TEXT, TEXT) for text in ("Hello there", "abc", "Draw!")]
+
+
+def test_perplexity_token_by_token_equals_that_in_one_pass(tiny_folder: Path) -> None:
+    model = tiny.load(tiny_folder)
+    assert math.isclose(eight_bits.perplexity(model, CHAT), plain_text.perplexity(model, CHAT), rel_tol=1e-4)
+
+
+@pytest.mark.skipif(not lean_llama.packs(torch.float32), reason="this torch has no kernel for 8 bits on this CPU")
+def test_eight_bits_are_judged_apart(tiny_folder: Path) -> None:
+    figures = eight_bits.evaluate_bits(tiny.load(tiny_folder), PROMPTS, CHAT)
+    assert figures["prompts"] == 3
+    assert figures["perplexity_8_bits"] != figures["perplexity_16_bits"]
+    assert math.isclose(figures["perplexity_8_bits"], figures["perplexity_16_bits"], rel_tol=0.1)
+    assert 0 <= figures["same_replies"] <= figures["same_media"] <= 1
+
+
+def test_the_same_weights_are_judged_the_same(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch, "_weight_int8pack_mm")
+    shown = Prompt(PROMPTS[0].messages, frozenset({"text", "image"}), TEXT)  # left out: no file is read here
+    figures = eight_bits.evaluate_bits(tiny.load(tiny_folder), [*PROMPTS, shown], CHAT)
+    assert figures["prompts"] == 3
+    assert figures["same_replies"] == figures["same_media"] == 1
+    for name in ("perplexity", "routing"):
+        assert figures[f"{name}_8_bits"] == figures[f"{name}_16_bits"]

@@ -1,0 +1,54 @@
+"""The judges of sounds, each on something whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from nextgpt_core.evaluation.sounds import SLOW_FAST, KindJudge, _kinds, onsets_per_second
+from nextgpt_core.pocket.sounds.instruments import TEMPOS
+from nextgpt_core.pocket.sounds.waves import SECONDS, add, burst, decay, silence, tone
+
+
+def clustered(kinds: int = 12, clips: int = 4, spread: float = 0.2) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(kinds, 1, 512, generator=generator)
+    return centres + spread * torch.randn(kinds, clips, 512, generator=generator) + 5
+
+
+def test_kinds_far_apart_are_told_apart_and_noise_is_not():
+    held_out = clustered()
+    judge = KindJudge(held_out)
+    figures = _kinds(judge.scores(held_out[:, 0]), judge.real_scores())
+    assert figures == {"count": 12, "top1": 1.0, "top5": 1.0, "ceiling_top1": 1.0, "ceiling_top5": 1.0}
+    noise = torch.randn(12, 512, generator=torch.Generator().manual_seed(1))
+    assert _kinds(judge.scores(noise), judge.real_scores())["top1"] < 0.4
+
+
+def test_a_clip_is_never_judged_by_itself():
+    """With clips that have nothing in common, a centroid that held the clip would recognise it every time."""
+    held_out = torch.randn(40, 2, 512, generator=torch.Generator().manual_seed(0))
+    judge = KindJudge(held_out)
+    assert _kinds(judge.real_scores(), judge.real_scores())["top1"] < 0.2
+
+
+def test_the_best_part_of_a_sound_counts():
+    held_out = clustered()
+    judge = KindJudge(held_out)
+    parts = torch.stack([held_out[3, 0], held_out[7, 0], held_out[3, 0] + held_out[7, 0] - 5])[None]
+    for scores in judge.scores(parts):
+        assert set(scores[0].topk(2).indices.tolist()) == {3, 7}
+
+
+@pytest.mark.parametrize("rate", [1.0, 1.5, 2.5, 5.5, 7.0])
+def test_onsets_are_counted(rate):
+    rng, out = np.random.default_rng(0), silence()
+    for second in np.arange(0.1, SECONDS - 0.1, 1 / rate):
+        add(
+            out,
+            0.4 * tone(440.0, (1, 0.5, 0.3), 0.3) * decay(0.3, 0.06) + 0.05 * burst(rng, 500, 5000, 0.3, 0.01),
+            second,
+        )
+    assert onsets_per_second(out.astype(np.float32)) == pytest.approx(rate, rel=0.2)
+    assert TEMPOS["slow"][1] < SLOW_FAST < TEMPOS["fast"][0]

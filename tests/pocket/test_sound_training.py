@@ -1,0 +1,128 @@
+"""Training the audio decoder's networks, at tiny size, down to a folder that the stock pipeline plays."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from nextgpt_core.decoders.audio import AudioDecoder
+from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
+from nextgpt_core.decoders.vocoder import SpectralVocoder, mel_spectrogram
+from nextgpt_core.pocket.shards import Shards
+from nextgpt_core.pocket.sounds import clips, network_tasks, rows, stages
+from nextgpt_core.pocket.sounds.kinds import load_kinds
+from nextgpt_core.pocket.sounds.spectrograms import build_spectrograms
+from nextgpt_core.pocket.sounds.waves import LENGTH
+from nextgpt_core.pocket.training import Plan, train
+
+PLAN = Plan(steps=4, batch=2, learning_rate=1e-3, warmup=1, precision="no")
+
+
+class Sentences:
+    """In MiniLM's place: a caption's vector follows from its letters."""
+
+    def embed(self, captions: list[str]) -> torch.Tensor:
+        seeds = [torch.Generator().manual_seed(sum(map(ord, caption))) for caption in captions]
+        return torch.stack([torch.randn(1, 16, generator=seed) for seed in seeds])
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """(folder, clips, spectrograms) of four kinds."""
+    folder = tmp_path_factory.mktemp("sounds")
+    four = tuple(kind for kind in load_kinds() if kind.name in ("siren", "laser", "sonar", "morse code"))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (clips, rows):
+            patch.setattr(module, "load_kinds", lambda: four)
+        patch.setattr(clips, "TRAINED", 3)
+        patch.setattr(clips, "HELD_OUT", 1)
+        patch.setattr(rows, "pair_held_out", lambda *_: False)
+        found = clips.build_clips(folder / "clips", folder, None)
+        yield folder, found, build_spectrograms(found, folder / "spectrograms.npy")
+
+
+def test_spectrograms_are_those_of_the_clips(built):
+    _, found, spectrograms = built
+    expected = mel_spectrogram(torch.from_numpy(found.wave(5))[None])[0]
+    np.testing.assert_allclose(spectrograms[5], expected, atol=1e-3)
+
+
+def test_the_vocoder_learns(built, tmp_path):
+    _, found, _ = built
+    torch.manual_seed(0)
+    network = SpectralVocoder(width=16, blocks=1)
+    waves = torch.from_numpy(np.stack([found.wave(row) for row in found.rows(held_out=False)[:3]]))
+    spectra = mel_spectrogram(waves)
+
+    def distance() -> float:
+        with torch.no_grad():
+            return float(network_tasks.spectral_distance(network.to_waveform(*network(spectra, True)), waves))
+
+    before = distance()
+    train(network_tasks.VocoderTask(network, found), tmp_path, Plan(12, 2, 3e-3, 1, average=0.5, precision="no"))
+    assert distance() < before
+    assert (tmp_path / "samples" / "000012.jpg").is_file()
+    again = stages.load_network(SpectralVocoder, tmp_path / "export")
+    with torch.no_grad():
+        torch.testing.assert_close(again(spectra), network(spectra))
+
+
+def test_the_autoencoder_learns_without_changing_its_latents(built, tmp_path):
+    _, found, spectrograms = built
+    network = MelAutoencoder(4, (8, 8, 8))
+    task = network_tasks.MelAutoencoderTask(network, spectrograms, found.rows(held_out=False))
+    some = task.spectrograms(torch.arange(3))
+    network.fit(some)
+
+    def distance() -> float:
+        with torch.no_grad():
+            return float(network_tasks.spectrogram_loss(network(some), some))
+
+    latents, untrained = network.encode(some).latent, distance()
+    train(task, tmp_path, Plan(30, 3, 1e-2, 1, average=0.5, precision="no"))
+    assert torch.equal(network.encode(some).latent, latents)
+    assert distance() < untrained
+
+
+def test_from_clips_to_a_decoder_that_plays(built, tmp_path, monkeypatch):
+    """The stages in a row; the loss falls to what the network can do with a few steps, and the folder plays."""
+    folder, found, spectrograms = built
+    monkeypatch.setattr(stages, "SHARD", 12)
+    monkeypatch.setattr(stages, "MelAutoencoder", partial(MelAutoencoder, 4, (8, 8, 8)))
+    monkeypatch.setattr(stages, "load_network", lambda _, path: fit)
+    monkeypatch.setattr(stages, "SETTINGS", {"steps": 2, "guidance_scale": 2.0, "seconds": 4.096})
+    fit = MelAutoencoder(4, (8, 8, 8)).eval()
+    fit.fit(torch.from_numpy(spectrograms[:].astype(np.float32)).unsqueeze(1))
+    data = Shards(stages.build_shards(folder, found, fit, Sentences(), 2), 1)
+    assert len(data) == 24
+    latents, conditions = data.read(torch.tensor([0, 23]))
+    assert latents.shape == (2, 4, 16, 4) and conditions.shape == (2, 1, 16)
+    line = rows.Row(**json.loads(next(data.scenes())))
+    torch.testing.assert_close(conditions[0], Sentences().embed([line.caption])[0], atol=2e-3, rtol=1e-2)
+
+    out = tmp_path / "audio"
+    vocoder = SpectralVocoder(width=16, blocks=1, rounds=1)
+    monkeypatch.setattr(stages, "Plan", lambda steps, *_: PLAN)
+    stages.train_denoiser(tmp_path / "run", out, data, fit, vocoder.eval(), Sentences(), 4)
+    decoder = AudioDecoder(out, stages.SETTINGS)
+    assert decoder.prompt_shape == (1, 16) and decoder.sampling_rate == 16000
+    condition = Sentences().embed(["a siren"])
+    wave = decoder.generate(condition, seed=3)
+    assert wave.shape == (LENGTH,) and np.isfinite(wave).all()
+    np.testing.assert_array_equal(wave, decoder.generate(condition, seed=3))
+    assert np.abs(wave - decoder.generate(condition, seed=4)).max() > 1e-3
+    assert np.abs(wave - decoder.generate(Sentences().embed(["rain"]), seed=3)).max() > 1e-4
+
+
+def test_rows_are_encoded_as_their_waves(built):
+    _, found, spectrograms = built
+    network = MelAutoencoder(4, (8, 8, 8)).eval()
+    network.fit(torch.from_numpy(spectrograms[:].astype(np.float32)).unsqueeze(1))
+    row = rows.Row("single", "a siren", (2,))
+    made = stages.encode(network, found, [row])
+    expected = network.encode(torch.from_numpy(spectrograms[2].astype(np.float32))[None, None]).latent
+    np.testing.assert_allclose(made[0], expected[0].detach(), atol=0.05)

@@ -1,0 +1,82 @@
+"""The grammar keeps its promises: runs follow what they show, talk makes nothing, and no slot stays open."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from nextgpt_core.conversation import MODALITIES, Media, Message, Text
+from nextgpt_core.pocket import shown
+from nextgpt_core.pocket.captions import CaptionSampler
+from nextgpt_core.pocket.dialogues import DialogueWriter
+from nextgpt_core.pocket.wordings import load_facts, load_wordings, pairs
+
+COUNT = 300
+
+
+@pytest.fixture(scope="module")
+def written() -> dict[str, list[list[Message]]]:
+    files = {m: [(Path(f"{m}.bin"), f"a {m}")] for m in MODALITIES}
+    writer = DialogueWriter(Random(0), CaptionSampler(Random(1)), files)
+    return {name: [write() for _ in range(COUNT)] for name, write in writer.kinds().items()}
+
+
+def test_every_run_follows_a_sentence_that_says_what_it_shows(written):
+    for messages in [m for some in written.values() for m in some]:
+        assert messages[-1].role == "assistant"
+        for message in messages:
+            for before, part in zip(message.parts, message.parts[1:], strict=False):
+                if message.role == "assistant" and isinstance(part, Media):
+                    assert isinstance(before, Text)
+                    assert before.text.endswith(f"{part.caption}."), before.text
+
+
+def test_no_slot_stays_open(written):
+    texts = [m.text for some in written.values() for messages in some for m in messages]
+    assert not [text for text in texts if "{" in text or "}" in text or "=>" in text]
+    slots = dict.fromkeys("cnNtabdrlkx", "x")
+    for wordings in (load_wordings(), load_wordings(held_out=True)):
+        assert all(line.format(**slots) for lines in wordings.values() for line in lines)
+    for use in ("able", "cannot", "critique", "question"):
+        assert all(answer for _, answer in pairs(load_wordings(), use)), use
+
+
+def test_kinds_make_what_they_are_for(written):
+    made = {name: [tuple(m.modality for m in c[-1].media) for c in some] for name, some in written.items()}
+    assert set(map(len, made["single"])) == set(map(len, made["captions"])) == {1}
+    assert set(map(len, made["several"])) == {2, 3}
+    assert len({frozenset(media) for media in made["several"]}) == 4 + 3, (
+        "all sets of two and three, and twice the same"
+    )
+    assert not any(made["talk"])
+    assert any(made["announced"]) and not all(made["announced"])
+    assert all(not c[2].text and c[2].media for c in written["announced"])
+    turns = Counter(len(c) for c in written["follow_up"])
+    assert min(turns) >= 4
+    words = [c[-1].text for c in written["words"]]
+    assert all(any(fact in text for fact in load_facts().values()) for text in words)
+
+
+def test_the_same_seed_writes_the_same(written):
+    files = {m: [(Path(f"{m}.bin"), f"a {m}")] for m in MODALITIES}
+    again = DialogueWriter(Random(0), CaptionSampler(Random(1)), files).kinds()["captions"]
+    assert [again() for _ in range(20)] == written["captions"][:20]
+
+
+def test_requests_vary(written):
+    said = [c[0].text for name in ("single", "several") for c in written[name]]
+    assert len(set(said)) > 0.98 * len(said)
+
+
+def test_a_tenth_of_labelled_files_is_not_shown(tmp_path):
+    labels = [{"file": f"{i}.ogg", "label": "owl"} for i in range(20)]
+    (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, labels)), encoding="utf-8")
+    files = shown.labelled(tmp_path)
+    assert len(files) == 18
+    assert files[0] == (tmp_path / "0.ogg", "an owl")
+    assert not {path.name for path, _ in files} & {"7.ogg", "17.ogg"}
+    assert shown.labelled(None) == []
