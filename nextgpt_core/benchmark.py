@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _PROMPT = "Write a long story about a sailor who finds an island that is on no map, and what he meets there."
-_SHORT_PROMPT = "Which season is the best one for a walk by the sea?"
+_SHORT_PROMPT = "Which season is the best for a walk?"
 _NO_MEDIA = {"image": "never", "video": "never", "audio": "never"}
 
 

@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decoder", type=Path, metavar="DIR", help="for audio: one that config.json does not name")
     parser.add_argument("--concepts", type=int, help="things asked for (all 40, images 400, videos 200)")
     parser.add_argument("--cases", type=int, help="scenes of each kind, mixtures (all 20, images and audio 60)")
+    parser.add_argument(
+        "--prompts", type=int, default=1500, help="for all and routing: of the matrix, at random (1500)"
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="for all: a page with the media inside")
     parser.add_argument("--json", action="store_true", help="print one JSON object, every answer included")
 
@@ -68,7 +71,7 @@ def _whole(args: argparse.Namespace) -> dict[str, Any]:
 
     given = {name: value for name in ("concepts", "cases") if (value := getattr(args, name)) is not None}
     with tempfile.TemporaryDirectory() as work:
-        sources = Sources(_data(args), Path(work), args.photos, args.sounds, **given)
+        sources = Sources(_data(args), Path(work), args.photos, args.sounds, prompts=args.prompts, **given)
         report = evaluate_all(load_for_judging(args.checkpoint, args.device), sources)
         if args.html is not None:
             write_sheet(report, args.html)
@@ -92,7 +95,7 @@ def _text(args: argparse.Namespace) -> dict[str, object]:
 
 
 def _routing(args: argparse.Namespace) -> dict[str, object]:
-    return routing.evaluate_routing(load_for_judging(args.checkpoint, args.device))
+    return routing.evaluate_routing(load_for_judging(args.checkpoint, args.device), routing.some_prompts(args.prompts))
 
 
 def _bits(args: argparse.Namespace) -> dict[str, object]:

@@ -38,6 +38,7 @@ class Sources:
     sounds: Path | None = None
     concepts: int = 40  # things asked for in alignment, shown in understanding
     cases: int = 20  # scenes of each kind in alignment
+    prompts: int = 1500  # of the routing matrix
 
 
 @dataclass
@@ -58,7 +59,7 @@ def evaluate_all(model: NextGPT, sources: Sources) -> Report:
             not_judged[name] = str(reason)
             return None
 
-    made = routing.evaluate_routing(model)
+    made = routing.evaluate_routing(model, routing.some_prompts(sources.prompts))
     untouched = checkpoint.build(model.folder, model.config, str(model.device)).eval()
     text = plain_text.evaluate_text(model, untouched)
     del untouched

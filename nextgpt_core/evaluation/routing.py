@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
+from random import Random
 
 from nextgpt_core.conversation import MODALITIES, Media, Message, Text
 from nextgpt_core.evaluation.matrix import Prompt, example, matrix_prompts, name
@@ -28,15 +29,21 @@ def own_words() -> list[Prompt]:
         return [_own(row) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
 
 
+def some_prompts(count: int) -> list[Prompt]:
+    """`count` of the matrix's prompts at random, the same each time; all of them if there are no more."""
+    prompts = matrix_prompts()
+    return prompts if count >= len(prompts) else Random(0).sample(prompts, count)
+
+
 def evaluate_routing(
-    model: NextGPT, matrix: Sequence[Prompt] | None = None, own: Sequence[Prompt] | None = None
+    model: NextGPT, matrix: Sequence[Prompt], own: Sequence[Prompt] | None = None
 ) -> dict[str, object]:
     """Shares of prompts answered with exactly what was asked for, by cell and by kind, and every miss.
 
     In the matrix words count as an output of their own; `matrix_media` looks at media alone, as own words do.
     `unwanted_media` is the share of prompts that want no medium and get one.
     """
-    matrix, own = matrix_prompts() if matrix is None else matrix, own_words() if own is None else own
+    own = own_words() if own is None else own
     began = time.monotonic()
     replies = greedy_replies(model, [prompt.messages for prompt in (*matrix, *own)])
     seconds = time.monotonic() - began

@@ -202,7 +202,7 @@ def _mixtures(hearing: Hearing, judge: KindJudge, play: Any, count: int) -> dict
         ("", play([row.caption for row in rows], 5000)),
         ("ceiling_", [row.wave(hearing.clips).astype(np.float32) for row in rows]),
     ):
-        nearest = [scores.topk(5).indices for scores in judge.scores(hearing.embed_parts(waves))]
+        nearest = [scores.topk(min(5, len(names))).indices for scores in judge.scores(hearing.embed_parts(waves))]
         hits = [set(pair) <= set(top[i].tolist()) for top in nearest for i, pair in enumerate(pairs)]
         figures[f"{prefix}both_in_top5"] = round(float(np.mean(hits)), 3)
     return figures

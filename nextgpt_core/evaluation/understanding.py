@@ -84,7 +84,7 @@ def held_out_scenes(data: Path, out: Path, count: int) -> list[Shown]:
 def held_out_motions(data: Path, out: Path, count: int) -> list[Shown]:
     """Clips of things in motions in which training never showed them, written to `out`; the motion is what counts."""
     sprites, hues = open_sprites(data)
-    cases = [case for case in draw_cases(sprites, hues, 4 * count) if not case.seen]
+    cases = [case for case in draw_cases(sprites, hues, max(3 * count, 96)) if not case.seen]  # about half are
     shown = []
     for number, case in enumerate(Random(0).sample(cases, min(count, len(cases)))):
         path, kind = out / f"motion{number:03d}.mp4", case.clip.motion.kind
@@ -94,7 +94,7 @@ def held_out_motions(data: Path, out: Path, count: int) -> list[Shown]:
 
 
 def evaluate_understanding(model: NextGPT, shown: Sequence[Shown]) -> dict[str, object]:
-    """The share of answers that hold an accepted word, and every answer."""
+    """The share of answers that hold an accepted word, None of no files, and every answer."""
     asked = [[Message("user", (item.media, Text(QUESTIONS[item.media.modality])))] for item in shown]
     replies = greedy_replies(model, asked, most_tokens=40, media=False)
     answers = [
@@ -106,7 +106,8 @@ def evaluate_understanding(model: NextGPT, shown: Sequence[Shown]) -> dict[str, 
         }
         for item, reply in zip(shown, replies, strict=True)
     ]
-    return {"count": len(answers), "named": sum(a["named"] for a in answers) / len(answers), "answers": answers}
+    named = sum(a["named"] for a in answers) / len(answers) if answers else None
+    return {"count": len(answers), "named": named, "answers": answers}
 
 
 def names(answer: str, accepted: Iterable[str]) -> bool:

@@ -7,7 +7,7 @@ What the judges say of real clips of the same captions stands beside every figur
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -31,6 +31,7 @@ from nextgpt_core.pocket.scenes import Item, Scene, render
 from nextgpt_core.pocket.sources import STYLES, Sprites
 
 _ASKED = [(kind, way) for kind, ways in DIRECTIONS.items() if kind not in ("roll", "shake", "float") for way in ways]
+_SEEN = 8  # 8-bit steps that a change must have to be seen
 _LOOKED_AT = 4  # frames of a clip that the object's judge sees
 
 
@@ -61,8 +62,8 @@ def evaluate_videos(
     return {
         "objects": judge_objects(cases, made, real, encoder, sprites, hues),
         "motion": judge_motions(cases, made, real),
-        "difference_ratio": round(change_ratio(made, real, 1), 3),
-        "flicker_ratio": round(change_ratio(made, real, 2), 3),
+        "difference_ratio": _ratio(change, made, real),
+        "flicker_ratio": _ratio(flicker, made, real),
         "seconds_per_clip": round(seconds, 2),
         "weights_mb": round(sum(path.stat().st_size for path in decoder.folder.rglob("*.safetensors")) / 1e6, 1),
     }
@@ -130,16 +131,21 @@ def judge_motions(cases: Sequence[Case], made: Sequence[np.ndarray], real: Seque
     return figures
 
 
-def change_ratio(made: Iterable[np.ndarray], real: Iterable[np.ndarray], order: int) -> float:
-    """The mean size of differences from frame to frame, those of made clips divided by those of real ones.
+def change(clip: np.ndarray) -> float:
+    """The mean difference from frame to frame, in 8-bit steps."""
+    return float(np.abs(np.diff(clip.astype(np.float32), axis=0)).mean())
 
-    `order` 1 is how much changes; 2, the differences of differences, is how much of it flickers.
-    """
-    sizes = [
-        np.mean([np.abs(np.diff(clip.astype(np.float32), order, axis=0)).mean() for clip in clips])
-        for clips in (made, real)
-    ]
-    return float(sizes[0] / sizes[1])
+
+def flicker(clip: np.ndarray) -> float:
+    """The same of what changes and changes back at once, as far as one sees it: how much a moving thing does not."""
+    steps = np.diff(clip.astype(np.float32), axis=0)
+    back = np.minimum(np.abs(steps[:-1]), np.abs(steps[1:]))
+    return float(back[(steps[:-1] * steps[1:] < 0) & (back > _SEEN)].sum() / back.size)
+
+
+def _ratio(measure: Callable[[np.ndarray], float], made: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> float:
+    of_made, of_real = (np.mean([measure(clip) for clip in clips]) for clips in (made, real))
+    return round(float(of_made / of_real), 3)
 
 
 def _clip(name: str, motion: Motion, random: Random, partner: str | None) -> Clip:

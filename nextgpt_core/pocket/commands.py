@@ -47,15 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the picture, clip or audio decoder, or only sheets of the first two's data",
     )
     parser.add_argument("--folder", type=Path, default=None, help="where data and runs lie (the cache's pocket/)")
-    parser.add_argument("--out", type=Path, help="the decoder's folder (outputs/decoders/image, or video)")
+    parser.add_argument(
+        "--out", type=Path, help="the decoder's folder (in outputs/decoders; a clip decoder's beside --image)"
+    )
     parser.add_argument(
         "--from", dest="start", type=Path, help="a decoder's folder to go on from, autoencoder included"
     )
     parser.add_argument("--pictures", type=int, default=2, help="arrays of 4,000 for the autoencoder (2)")
     parser.add_argument("--image", type=Path, help="for clips: the picture decoder to share weights with")
-    parser.add_argument(
-        "--shards", type=int, default=10, help="shards of 4,000 pictures, 2,000 clips, 1,000 sounds (10)"
-    )
+    parser.add_argument("--shards", type=int, default=10, help="shards of 4,000 pictures, 500 clips, 1,000 sounds (10)")
     parser.add_argument("--autoencoder-minutes", type=float, default=30)
     parser.add_argument("--denoiser-minutes", type=float, default=90)
     parser.add_argument("--recordings", type=Path, metavar="DIR", help="for sounds: animals, with labels.jsonl")
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     folder = args.folder or cache_folder() / "pocket"
-    out = args.out or Path("outputs/decoders") / {"clips": "video", "sounds": "audio"}.get(args.what, "image")
+    out = args.out or Path("outputs/decoders") / {"sounds": "audio"}.get(args.what, "image")
     if args.what == "sheet":
         scenes, pictures = images.draw_pictures(folder, 0, 96)
         images.contact_sheet(list(pictures), 12, out / "data.jpg")
@@ -89,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         if args.image is None:
             raise SystemExit("data clips needs --image DIR, a picture decoder: checkpoints/pocket/decoders/image, say.")
         plan = replace(plan, batch=max(1, args.batch // FRAMES), learning_rate=5e-4)
+        out = args.out or args.image.parent / "video"  # which is where it finds what it shares
         clip_command.train_clips(folder, out, args.image, condition, args.shards, plan, args.start)
         return 0
     if args.start is None:

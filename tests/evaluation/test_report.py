@@ -13,7 +13,7 @@ from PIL import Image
 
 from nextgpt_core import checkpoint
 from nextgpt_core.conversation import MODALITIES, ChatOptions, Media, Message, Text
-from nextgpt_core.evaluation import report, routing, understanding
+from nextgpt_core.evaluation import plain_text, report, routing, understanding
 from nextgpt_core.evaluation.alignment import REQUESTS, SCORES, condition, evaluate_alignment
 from nextgpt_core.evaluation.matrix import matrix_prompts
 from nextgpt_core.evaluation.replies import load_for_judging
@@ -43,7 +43,10 @@ def test_what_cannot_be_judged_is_none_with_its_reason(without_decoders, tmp_pat
     seen = [p for p in matrix_prompts() if p.shown <= {"text", "image"}]  # the tiny encoder reads pictures only
     prompts, own = Random(0).sample(seen, 6), routing.own_words()[:3]
     judge = routing.evaluate_routing
-    monkeypatch.setattr(report.routing, "evaluate_routing", lambda model: judge(model, prompts, own))
+    monkeypatch.setattr(report.routing, "evaluate_routing", lambda model, _: judge(model, prompts, own))
+    for name in ("conversations", "facts"):
+        few = getattr(plain_text, name)()[:2]
+        monkeypatch.setattr(plain_text, name, lambda few=few: few)
     found = evaluate_all(without_decoders, Sources(tmp_path / "no data", tmp_path))
     figures = json.loads(json.dumps(found.figures))
     assert figures["alignment"] == dict.fromkeys(MODALITIES)

@@ -61,6 +61,12 @@ def test_every_cell_is_asked_and_no_prompt_was_trained(said_in_training):
     assert not asked & {normal(text) for text in said_in_training}
 
 
+def test_some_prompts_are_the_same_each_time():
+    assert routing.some_prompts(2000) == matrix_prompts()
+    assert routing.some_prompts(40) == routing.some_prompts(40)
+    assert len(set(map(str, routing.some_prompts(40)))) == 40
+
+
 def test_training_uses_no_held_out_wording_and_names_no_held_out_thing(said_in_training):
     assert len(held_out_names()) > 100
     assert not any(mentions_held_out(text) for text in said_in_training)

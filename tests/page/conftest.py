@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from gradio_client import Client
 
 from nextgpt_core.page import layout
 from nextgpt_core.page.lane import Lane, Model
@@ -45,6 +46,11 @@ def serve(model: Model, folder: Path, limits: Limits = MANY, **launching: object
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield from serve(ScriptedModel(), tmp_path_factory.mktemp("conversations"))
+
+
+def connect(served: Served, **settings: object) -> Client:
+    """A client that is patient with a busy machine."""
+    return Client(served.address, verbose=False, httpx_kwargs={"timeout": 300}, **settings)
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,13 @@ from gradio_client import Client, handle_file
 
 from nextgpt_core import media
 from tests.media_files import tone, write_png_bomb, write_wav
-from tests.page.conftest import Served
+from tests.page.conftest import Served, connect
 from tests.page.scripted import make
 
 
 @pytest.fixture
 def client(served: Served, tmp_path: Path) -> Client:
-    return Client(served.address, verbose=False, download_files=tmp_path)
+    return connect(served, download_files=tmp_path)
 
 
 def ask(client: Client, text: str, *files: Path) -> tuple[str, list[str]]:
@@ -45,7 +45,7 @@ def test_calls_of_one_client_continue_one_conversation_and_others_do_not(served,
     told, options = served.model.seen[-1]
     assert [message.role for message in told] == ["user", "assistant", "user"]
     assert told[1].media[0].caption == "A picture of first picture"
-    assert ask(Client(served.address, verbose=False), "hello")[0].startswith("Answer 1")
+    assert ask(connect(served), "hello")[0].startswith("Answer 1")
     assert served.model.seen[-1][1].scope != options.scope
 
 
@@ -100,24 +100,6 @@ def test_an_empty_message_and_too_many_files_are_answered_without_the_model(serv
     picture = make("image", tmp_path, {"height": 8, "width": 8})
     assert "at most 8 files" in ask(client, "look", *[picture] * 9)[0]
     assert len(served.model.seen) == calls
-
-
-def test_turns_of_many_clients_run_one_at_a_time_and_none_is_lost(served):
-    answers: dict[int, str] = {}
-
-    def visit(number: int) -> None:
-        client = Client(served.address, verbose=False)
-        answers[number] = [ask(client, f"visitor{number} says {i}")[0] for i in range(2)]
-
-    visitors = [threading.Thread(target=visit, args=(number,)) for number in range(5)]
-    for visitor in visitors:
-        visitor.start()
-    for visitor in visitors:
-        visitor.join(60)
-    assert answers == {
-        number: [f"Answer {i + 1} to: visitor{number} says {i}." for i in range(2)] for number in range(5)
-    }
-    assert served.model.most_running == 1
 
 
 def test_a_cancelled_job_stops_the_model_and_the_next_message_is_answered(served, client):

