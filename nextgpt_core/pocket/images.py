@@ -55,15 +55,15 @@ def draw_scenes(folder: Path, number: int, count: int) -> list[Scene]:
 def draw_pictures(folder: Path, number: int, count: int) -> tuple[list[Scene], np.ndarray]:
     """Those scenes and their pictures, (count, 256, 256, 3) uint8."""
     scenes = draw_scenes(folder, number, count)
-    path = folder / f"pictures{number}.npy"
-    if count == SHARD and path.is_file():
-        return scenes, np.load(path, mmap_mode="r")
     sprites, hues = open_sprites(folder)
     return scenes, np.stack([render(scene, sprites, hues) for scene in scenes])
 
 
 def build_pictures(folder: Path, shards: int, processes: int = 2) -> list[np.ndarray]:
-    """Rendered pictures to train the autoencoder on, memory-mapped, `SHARD` in each array."""
+    """Rendered pictures to train the autoencoder on, memory-mapped, `SHARD` in each array.
+
+    Nothing else reads them: kept from an older version of the drawing code, they would no longer fit their captions.
+    """
     paths = [folder / f"pictures{number}.npy" for number in range(shards)]
     missing = [number for number, path in enumerate(paths) if not path.is_file()]
     for number, (_, pictures) in _drawn(folder, missing, processes, "pictures"):
