@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from gradio_client import Client
@@ -14,6 +16,8 @@ from nextgpt_core.page import layout
 from nextgpt_core.page.lane import Lane, Model
 from nextgpt_core.page.limits import Limits
 from tests.page.scripted import ScriptedModel
+
+Result = TypeVar("Result")
 
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -46,6 +50,12 @@ def serve(model: Model, folder: Path, limits: Limits = MANY, **launching: object
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield from serve(ScriptedModel(), tmp_path_factory.mktemp("conversations"))
+
+
+def apart(work: Callable[..., Result], *arguments: object) -> Result:
+    """Calls `work` in a thread of its own: Playwright leaves a running event loop in the tests' thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def connect(served: Served, **settings: object) -> Client:

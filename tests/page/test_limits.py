@@ -13,6 +13,7 @@ from nextgpt_core.conversation import ChatOptions, Message, Text
 from nextgpt_core.page.lane import Lane, Waiting
 from nextgpt_core.page.limits import Allowance, UploadLimit
 from nextgpt_core.page.visitors import COOKIE, Visitors, visitor
+from tests.page.conftest import apart
 from tests.page.scripted import ScriptedModel
 
 
@@ -58,7 +59,7 @@ def test_uploads_of_an_hour_are_counted_for_each_visitor():
 
     def upload(cookie: str, length: str | None) -> int:
         headers = {"cookie": cookie} | ({"content_length": length} if length else {})
-        return asyncio.run(through(limit, "/gradio_api/upload", **headers))[0]
+        return apart(asyncio.run, through(limit, "/gradio_api/upload", **headers))[0]
 
     assert [upload(ann, "60"), upload(ann, "60"), upload(ann, "40"), upload(bob, "60")] == [200, 429, 200, 200]
     assert upload(ann, None) == 411
@@ -76,7 +77,7 @@ def test_a_visitors_file_is_for_that_visitor_only(tmp_path):
 
     def fetch(path: str, secret: str | None) -> int:
         headers = {"cookie": f"{COOKIE}={secret}"} if secret else {}
-        return asyncio.run(through(visitors, path, **headers))[0]
+        return apart(asyncio.run, through(visitors, path, **headers))[0]
 
     file = f"{folder}/talk/a.png"
     for path in (f"/gradio_api/file={file}", f"/file={file}", f"/gradio_api/file/{file}"):
@@ -90,11 +91,11 @@ def test_a_visitors_file_is_for_that_visitor_only(tmp_path):
 
 def test_the_page_gives_a_secret_once_and_no_script_can_read_it(tmp_path):
     visitors = Visitors(behind, tmp_path)
-    given = asyncio.run(through(visitors, "/"))[1]["set-cookie"]
+    given = apart(asyncio.run, through(visitors, "/"))[1]["set-cookie"]
     assert "HttpOnly" in given and "SameSite=Lax" in given
     secret = given.split(";")[0].removeprefix(f"{COOKIE}=")
-    assert "set-cookie" not in asyncio.run(through(visitors, "/", cookie=f"{COOKIE}={secret}"))[1]
-    assert secret not in asyncio.run(through(visitors, "/"))[1]["set-cookie"]
+    assert "set-cookie" not in apart(asyncio.run, through(visitors, "/", cookie=f"{COOKIE}={secret}"))[1]
+    assert secret not in apart(asyncio.run, through(visitors, "/"))[1]["set-cookie"]
 
 
 @pytest.fixture

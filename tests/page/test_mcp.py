@@ -16,6 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
 from nextgpt_core import media
+from tests.page.conftest import apart
 from tests.page.programs import KEY, LOGIN, Served, data_url, serve, wait_until
 from tests.page.scripted import ScriptedModel, make
 
@@ -39,7 +40,7 @@ def with_session(page: Served, work, headers: dict[str, str] = HEADERS) -> Any:
             await session.initialize()
             return await work(session)
 
-    return anyio.run(run)
+    return apart(anyio.run, run)
 
 
 def ask(page: Served, message: str, **arguments: object) -> CallToolResult:

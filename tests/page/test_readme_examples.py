@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from nextgpt_core import media
+from tests.page.conftest import apart
 from tests.page.programs import Served, serve
 from tests.page.scripted import CONFIG, ScriptedModel
 
@@ -51,7 +52,7 @@ def run(page: Served, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) 
         return subprocess.run(["bash", "-ec", code], cwd=folder, capture_output=True, text=True, check=True).stdout
     monkeypatch.chdir(folder)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(compile(code, name, "exec"), {"__name__": "__main__"})
+        apart(exec, compile(code, name, "exec"), {"__name__": "__main__"})
     return printed.getvalue()
 
 
