@@ -51,7 +51,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn. `temperature` 0 is greedy, and then the rest but `max_tokens` has no effect."""
+    """How tokens are drawn. `temperature` 0 is greedy: `top_p` has no effect then, `repetition_penalty` has."""
 
     temperature: float = 0.0
     top_p: float = 0.95
