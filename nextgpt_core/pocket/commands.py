@@ -146,7 +146,7 @@ def train_denoiser(
 
 
 def weighted_rows(data: Shards) -> Tensor:
-    """All rows, those in the default style four times: it is what people get when they name no style."""
+    """All rows, those in the default style three times: it is what people get when they name no style."""
     scenes = map(Scene.from_json, data.scenes())
-    times = [4 if all(item.style == DEFAULT_STYLE for item in scene.items) else 1 for scene in scenes]
+    times = [3 if all(item.style == DEFAULT_STYLE for item in scene.items) else 1 for scene in scenes]
     return torch.arange(len(data)).repeat_interleave(torch.tensor(times))
