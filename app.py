@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nextgpt_core.config import load_config
-from nextgpt_core.page.lane import Lane, Model
 from nextgpt_core.page.space import OnZeroGpu, zero_gpu
+from nextgpt_core.page.talk.lane import Lane, Model
 
 if TYPE_CHECKING:
     from nextgpt_core.model import NextGPT
@@ -46,7 +46,8 @@ def main() -> None:
     gpu = zero_gpu()  # before torch, which `load` brings
 
     # gradio takes seconds to import; --help should not
-    from nextgpt_core.page import calls, layout, mcp_tool, openai_api
+    from nextgpt_core.page import layout
+    from nextgpt_core.page.api import calls, mcp_tool, openai_api
 
     def load() -> NextGPT:
         from nextgpt_core import checkpoint

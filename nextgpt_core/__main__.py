@@ -22,7 +22,7 @@ COMMANDS = {
     "rewrite": ("nextgpt_core.training.rewriting", "let a larger model reword training conversations"),
     "train": ("nextgpt_core.training.commands", "run a training stage"),
     "convert": ("nextgpt_core.official_checkpoint", "read the officially released weights"),
-    "memory": ("nextgpt_core.memory", "plan what fits a GPU"),
+    "memory": ("nextgpt_core.memory_command", "plan what fits a GPU"),
     "publish": ("nextgpt_core.publish_command", "put the chat on a Space"),
 }
 

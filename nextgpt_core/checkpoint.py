@@ -47,9 +47,7 @@ def load(folder: Path | str = POCKET, device: str = "auto", training: bool = Fal
     return model.train(training)
 
 
-def build(
-    folder: Path, config: Config, device: str = "auto", plan: Plan | None = None, chat: bool = False
-) -> NextGPT:
+def build(folder: Path, config: Config, device: str = "auto", plan: Plan | None = None, chat: bool = False) -> NextGPT:
     """A model with frozen weights loaded and trained ones fresh: where training starts from nothing.
 
     Without a memory plan everything is loaded in full and stays on the device. With `chat` the trained weights are to
@@ -74,7 +72,7 @@ def build(
 
 
 def save(model: NextGPT, folder: Path, bits: int = 16) -> None:
-    """Writes the config and what was trained, in 16 or 8 bits."""
+    """Writes the config and what was trained, in `bits` a weight: 16, 8 or 6."""
     folder.mkdir(parents=True, exist_ok=True)
     save_config(model.config, folder)
     save_tensors(trained_tensors(model), folder / TRAINED, bits=bits)

@@ -1,70 +1,32 @@
-"""What fits a GPU: the plan that is made from sizes alone, before anything is loaded.
+"""What fits a GPU: the plan that is made from `sizes` alone, before anything is loaded.
 
-`measure` counts parameters from the headers of weights on disk, or takes the published counts of what is not fetched
-yet. `plan` goes from roomy to tight and takes the first tier whose expected peak fits. What it says of the language
-model's bits `checkpoint` carries out, what it says of encoders and decoders `seats`. Weights are counted to the byte;
-what a pass needs beside them is an estimate from the shapes it handles.
+`plan` goes from roomy to tight and takes the first tier whose expected peak fits. What it says of the language model's
+bits `checkpoint` carries out, what it says of encoders and decoders `seats`. Weights are counted to the byte; what a
+pass needs beside them is an estimate from the shapes it handles.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
-import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from safetensors import safe_open
-from torch import nn
 
 from nextgpt_core import weights
-from nextgpt_core.config import Config, ConfigError, DecoderConfig, EncoderConfig, Source, load_config
-from nextgpt_core.conversation import Modality
-from nextgpt_core.projectors import InputProjector, OutputProjector
-
-if TYPE_CHECKING:
-    from transformers import LlamaConfig
+from nextgpt_core.config import Config, DecoderConfig
+from nextgpt_core.sizes import Sizes, measure
 
 logger = logging.getLogger(__name__)
-CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 GIB = 2**30
 
-# Parameters of the models that the 7b profile names, for planning before they are fetched.
-PUBLISHED_ENCODERS = {"imagebind": 719_065_088}
-PUBLISHED_DECODERS = {
-    "stable-diffusion": {"unet": 859_520_964, "vae": 83_653_863, "safety_checker": 303_966_208},
-    "text-to-video": {"unet": 1_411_233_860, "vae": 83_653_863},
-    "audioldm": {"unet": 739_139_080, "vae": 55_376_873, "vocoder": 55_264_897},
-}
-_NOT_KEPT = "text_encoder"  # decoders drop it once the unconditional condition is known
-
-_FEATURES = 1024  # ImageBind's; a narrower encoder's projector is a little smaller
 _RUNTIME = GIB  # CUDA's context, the libraries' workspaces and what the allocator cannot use
 _BITS_PER_WEIGHT = {16: 16.0, 8: 8.1, 4: 4.5}  # with their scales: one a row in 8 bits, one for 64 values in 4
 # Channels that are alive at the widest place of a pass, for each position of its finest level: a UNet's skips and
 # feed-forward, and three maps of an autoencoder's last stage.
 _UNET_CHANNELS, _VAE_CHANNELS = 6000, 3 * 256
 _LANGUAGE_CHANNELS = 15  # widths of the language model that a layer's pass has alive at once: feed-forward and states
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Parameters of each part. `linear` layers can be quantised, `tables` (embedding and head) never are; then the
-    LoRA `adapter` stays apart. `kv_bytes`: of one token.
-    """
-
-    linear: int
-    tables: int
-    adapter: int
-    kv_bytes: int
-    width: int
-    projectors: int
-    encoders: int
-    decoders: Mapping[Modality, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -168,100 +130,6 @@ def _encoding_bytes(sizes: Sizes) -> int:
     return 15 * 257 * 1280 * 12 * 2 if sizes.encoders else 0
 
 
-def measure(config: Config, folder: Path) -> Sizes:
-    """Counts parameters; `folder` is the checkpoint's. Nothing is fetched and no weight is read.
-
-    Raises WeightsError for a part that is neither on this machine nor among the published ones.
-    """
-    language = _language_config(config, folder)
-    vocabulary = config.language_model.vocabulary or language.vocab_size
-    tables = (1 if language.tie_word_embeddings else 2) * vocabulary * language.hidden_size
-    layers, lora = language.num_hidden_layers, config.language_model.lora
-    linear = _linear_shapes(language)
-    with torch.device("meta"):
-        projectors: list[nn.Module] = [
-            InputProjector(_FEATURES, language.hidden_size, projector.tokens)
-            for projector in config.input_projectors.values()
-        ]
-        projectors += [
-            OutputProjector(language.hidden_size, config.signals[modality].count, config.output_projectors[name])
-            for modality, name in config.writes.items()
-        ]
-    return Sizes(
-        linear=layers * sum(rows * columns for rows, columns in linear.values()),
-        tables=tables,
-        adapter=layers * lora.rank * sum(sum(linear[target]) for target in lora.targets),
-        kv_bytes=2 * layers * (linear["k_proj"][0] + linear["v_proj"][0]),
-        width=language.hidden_size,
-        projectors=sum(value.numel() for module in projectors for value in module.parameters()),
-        encoders=sum(_encoder_parameters(encoder, folder) for encoder in config.encoders.values()),
-        decoders={modality: _decoder_parts(decoder, folder) for modality, decoder in config.decoders.items()},
-    )
-
-
-def _linear_shapes(language: LlamaConfig) -> dict[str, tuple[int, int]]:
-    """Of one layer."""
-    width, inner = language.hidden_size, language.intermediate_size
-    head = width // language.num_attention_heads
-    queries, keys = head * language.num_attention_heads, head * language.num_key_value_heads
-    return {
-        "q_proj": (queries, width),
-        "k_proj": (keys, width),
-        "v_proj": (keys, width),
-        "o_proj": (width, queries),
-        "gate_proj": (inner, width),
-        "up_proj": (inner, width),
-        "down_proj": (width, inner),
-    }
-
-
-def _language_config(config: Config, folder: Path) -> LlamaConfig:
-    """That of the weights on disk; transformers' own defaults are the sizes of LLaMA-7B, the base of 7b."""
-    from transformers import AutoConfig, LlamaConfig  # seconds, which a chat on a CPU never needs
-
-    path = _on_disk(config.language_model.source, folder)
-    if path is None:
-        return LlamaConfig()
-    if path.is_dir():
-        return AutoConfig.from_pretrained(path, local_files_only=True)
-    return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
-
-
-def _encoder_parameters(encoder: EncoderConfig, folder: Path) -> int:
-    if encoder.kind in PUBLISHED_ENCODERS:
-        return PUBLISHED_ENCODERS[encoder.kind]
-    return weights.resolve(encoder.source, folder, offline=True).stat().st_size // 4  # float32
-
-
-def _decoder_parts(decoder: DecoderConfig, folder: Path) -> dict[str, int]:
-    path = _on_disk(decoder.source, folder)
-    if path is None:
-        return PUBLISHED_DECODERS[decoder.kind]
-    counts = {part.name: _parameters(part) for part in sorted(path.iterdir()) if part.is_dir()}
-    return {name: count for name, count in counts.items() if count and name != _NOT_KEPT}
-
-
-def _parameters(part: Path) -> int:
-    """Of a component's folder, from the headers of its weights: safetensors where there are, pickles else."""
-    total = 0
-    for file in sorted(part.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            shapes = [tensors.get_slice(key).get_shape() for key in tensors.keys() if not key.endswith(":scale")]  # noqa: SIM118
-        total += sum(math.prod(shape) for shape in shapes)
-    if not total:
-        for file in sorted(part.glob("*.bin")):
-            state = torch.load(file, map_location="meta", weights_only=True, mmap=True)
-            total += sum(tensor.numel() for tensor in state.values())
-    return total
-
-
-def _on_disk(source: Source, folder: Path) -> Path | None:
-    try:
-        return weights.resolve(source, folder, offline=True)
-    except weights.WeightsError:
-        return None
-
-
 def plan_for_device(config: Config, folder: Path, device: str) -> Plan | None:
     """The plan for what is free on a CUDA device now; None for other devices. The encoders are fetched for it."""
     if not device.startswith("cuda"):
@@ -293,25 +161,3 @@ def describe(plan: Plan) -> str:
         ),
     ]
     return "\n".join(lines)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", default="7b", metavar="DIR", help="a folder, or a name in checkpoints/")
-    parser.add_argument("--gpu", type=float, required=True, metavar="GB", help="the GPU's memory: 80, 48, 24, 16, 12")
-
-
-def run(args: argparse.Namespace) -> int:
-    folder = Path(args.checkpoint) if Path(args.checkpoint).is_dir() else CHECKPOINTS / args.checkpoint
-    try:
-        config = load_config(folder)
-        chosen = plan(config, measure(config, folder), usable(args.gpu))
-    except (ConfigError, DoesNotFitError, weights.WeightsError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(describe(chosen))
-    return 0
-
-
-def usable(gigabytes: float) -> int:
-    """Bytes for us of a card sold with so many: drivers and error correction hold back a twentieth."""
-    return round(0.95 * gigabytes * GIB)

@@ -29,7 +29,7 @@ def test_saved_and_loaded_is_equal(tiny_folder: Path, folder: Path) -> None:
     assert load_config(folder) == model.config
 
 
-@pytest.mark.parametrize("bits, tolerance", [(16, 1e-3), (8, 0.02)])
+@pytest.mark.parametrize("bits, tolerance", [(16, 1e-3), (8, 0.02), (6, 0.03)])
 def test_fewer_bits_lose_little(tiny_folder: Path, folder: Path, bits: int, tolerance: float) -> None:
     model = tiny.load(tiny_folder, training=True)
     checkpoint.save(model, folder, bits=bits)

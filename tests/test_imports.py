@@ -17,14 +17,15 @@ STOREYS = [
     {"conversation", "config", "storage"},
     {"media", "weights", "signals", "prompt", "tokenizer", "sentencepiece_model", "projectors", "weight_folder"},
     {"llama_weights", "lean_llama", "base_model"},
-    {"encoders", "decoders", "decoding", "language_model", "memory", "seats", "parts", "turn"},
+    {"encoders", "decoders", "decoding", "language_model", "sizes", "memory", "seats", "parts", "turn"},
+    {"multimodal"},
     {"model", "checkpoint", "official_checkpoint", "vicuna_delta"},
 ]
 CLIENTS = {"page", "training", "evaluation", "pocket"}
 KNOWS = {"evaluation": {"pocket"}}  # the judges of the pocket decoders render the scenes that these learn from
 EXCHANGED = "nextgpt_core.training.data"  # the sample format, in which clients hand each other conversations
 # They put clients together.
-ENTRIES = {"__main__", "app", "chat_command", "weights_command", "publish_command", "benchmark"}
+ENTRIES = {"__main__", "app", "chat_command", "weights_command", "memory_command", "publish_command", "benchmark"}
 ROOMS = {"gradio": {"page", "app"}, "diffusers": {"decoders", "pocket"}}
 DISTRIBUTIONS = {"PIL": "pillow"}  # where the imported name is not the distribution's
 REQUIREMENTS = ("requirements.txt", "requirements-pocket.txt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 
 import pytest
@@ -16,21 +17,16 @@ from transformers import (
     SpeechT5HifiGanConfig,
 )
 
-from nextgpt_core import memory
+from nextgpt_core import memory, memory_command
 from nextgpt_core.config import load_config
 from nextgpt_core.decoders.folder import save_folder
 from nextgpt_core.encoders.imagebind import Network
-from nextgpt_core.memory import (
-    GIB,
-    PUBLISHED_DECODERS,
-    PUBLISHED_ENCODERS,
-    TIERS,
-    DoesNotFitError,
-    measure,
-    plan,
-    usable,
-)
+from nextgpt_core.memory import GIB, TIERS, DoesNotFitError, plan
+from nextgpt_core.memory_command import usable
 from nextgpt_core.official_checkpoint import PROFILE
+from nextgpt_core.projectors import OutputProjector
+from nextgpt_core.sizes import PUBLISHED_DECODERS, PUBLISHED_ENCODERS, measure
+from nextgpt_core.weights import WeightsError
 from tests.decoders import tiny
 
 
@@ -60,7 +56,7 @@ def test_counts_are_those_of_the_models(config, sizes):
 
 def test_the_adapter_of_new_training_is_counted(tmp_path, monkeypatch):
     monkeypatch.setenv("NEXTGPT_CACHE", str(tmp_path))
-    assert measure(load_config(memory.CHECKPOINTS / "7b-new"), tmp_path).adapter == 319_815_680
+    assert measure(load_config(memory_command.CHECKPOINTS / "7b-new"), tmp_path).adapter == 319_815_680
 
 
 def test_published_decoders_are_counted_from_their_architecture():
@@ -162,6 +158,31 @@ def test_what_lies_on_disk_is_counted_there(config, tmp_path):
     assert "text_encoder" not in counted.decoders["audio"]
 
 
+@pytest.mark.parametrize("bits", [8, 6])
+def test_weights_that_lie_with_another_decoder_are_counted_once(config, tmp_path, monkeypatch, bits):
+    """As a clip decoder's: one component is all another's, of one some tensors are its own."""
+    monkeypatch.setenv("NEXTGPT_CACHE", str(tmp_path))
+    components = {name: tiny.components("audio")[name] for name in ("unet", "vae", "vocoder")}
+    expected = {name: sum(map(torch.numel, part.state_dict().values())) for name, part in components.items()}
+    save_folder(tmp_path / "other", tiny.PIPELINES["audio"], components, None, bits=32)
+    with torch.no_grad():
+        components["unet"].conv_in.weight += 1
+    shared = {name: tmp_path / "other" / name for name in ("unet", "vae")}
+    save_folder(tmp_path / "audioldm-l-full", tiny.PIPELINES["audio"], components, None, bits, shared)
+    assert measure(config, tmp_path).decoders["audio"] == expected
+    (shared["unet"] / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(WeightsError, match="shares its unet with"):
+        measure(config, tmp_path)
+
+
+def test_a_projector_that_two_modalities_share_is_counted_once(config, sizes, tmp_path):
+    shared = dataclasses.replace(config, writes={**config.writes, "video": "image"})
+    shared = dataclasses.replace(shared, signals={**config.signals, "video": config.signals["image"]})
+    with torch.device("meta"):
+        left_out = OutputProjector(sizes.width, config.signals["video"].count, config.output_projectors["video"])
+    assert measure(shared, tmp_path).projectors == sizes.projectors - _count(left_out)
+
+
 def test_on_a_gpu_the_plan_is_made_for_what_is_free(config, sizes, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (round(23 * GIB), 80 * GIB))
     without_encoders = dataclasses.replace(config, encoders={})
@@ -172,15 +193,15 @@ def test_on_a_gpu_the_plan_is_made_for_what_is_free(config, sizes, tmp_path, mon
 
 def test_the_command_prints_the_plan(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("NEXTGPT_CACHE", str(tmp_path))
-    parser = memory.argparse.ArgumentParser()
-    memory.add_arguments(parser)
-    assert memory.run(parser.parse_args(["--gpu", "24"])) == 0
+    parser = argparse.ArgumentParser()
+    memory_command.add_arguments(parser)
+    assert memory_command.run(parser.parse_args(["--gpu", "24"])) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("language model in 16 bits\n")
     assert printed.count("(peak)") == 1
-    assert memory.run(parser.parse_args(["--gpu", "8"])) == 1
+    assert memory_command.run(parser.parse_args(["--gpu", "8"])) == 1
     assert "does not fit" in capsys.readouterr().err
-    assert memory.run(parser.parse_args(["--gpu", "8", "--checkpoint", "none"])) == 1
+    assert memory_command.run(parser.parse_args(["--gpu", "8", "--checkpoint", "none"])) == 1
     assert "has no config.json" in capsys.readouterr().err
 
 

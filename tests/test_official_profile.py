@@ -28,7 +28,7 @@ from nextgpt_core.conversation import (
     Text,
     TurnDone,
 )
-from nextgpt_core.memory import CHECKPOINTS
+from nextgpt_core.memory_command import CHECKPOINTS
 from nextgpt_core.official_checkpoint import convert
 from nextgpt_core.prompt import PromptRenderer, Run, Upload
 from nextgpt_core.seats import Seats

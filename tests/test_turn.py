@@ -49,9 +49,13 @@ def turn(model: NextGPT, messages: list[Message], tmp_path: Path, **options: obj
 def test_greedy_ids_equal_hugging_face(model: NextGPT) -> None:
     keys, rows = prompt(model, [user("Hello there, how are you?")])
     ours = [item.id for item in decode(model, keys, rows, Sampling(max_tokens=40))]
-    theirs = as_transformers(model.language_model.base).generate(
-        torch.tensor([keys]), max_new_tokens=40, do_sample=False, eos_token_id=model.stop_ids, pad_token_id=1
-    )[0, len(keys) :].tolist()
+    theirs = (
+        as_transformers(model.language_model.base)
+        .generate(
+            torch.tensor([keys]), max_new_tokens=40, do_sample=False, eos_token_id=model.stop_ids, pad_token_id=1
+        )[0, len(keys) :]
+        .tolist()
+    )
     assert len(ours) > 3
     assert ours == [token for token in theirs if token not in model.stop_ids]
 

@@ -26,11 +26,7 @@ class AudioDecoder(LatentDiffusionDecoder):
 
     pipeline_class = AudioLDMPipeline
     callback = "callback"
-    arguments = {
-        "steps": ("num_inference_steps", int),
-        "guidance_scale": ("guidance_scale", float),
-        "seconds": ("audio_length_in_s", float),
-    }
+    arguments = {**LatentDiffusionDecoder.arguments, "seconds": ("audio_length_in_s", float)}
 
     @property
     def sampling_rate(self) -> int:

@@ -7,7 +7,7 @@
 A component may share weights with another decoder's: `_shared` in the index names that component's folder, relative to
 this one, and the sha256 of its weights. What a folder holds itself comes on top; a component that shares all has none.
 
-Weights are stock safetensors (or .bin), or ours in 8 bits (see `storage`); the latter are known by their scales.
+Weights are stock safetensors (or .bin), or ours in few bits (see `storage`), which are known by their scales.
 Classes come from diffusers, transformers or `nextgpt_core.decoders`. What the components do is left to the decoders.
 """
 
@@ -16,12 +16,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import init_empty_weights
@@ -29,8 +30,9 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
-from nextgpt_core.storage import load_tensors, save_tensors
+from nextgpt_core.storage import SCALE, SHAPE, load_tensors, save_tensors
 
+Network = TypeVar("Network")
 _OWN = "nextgpt_core.decoders."
 _UNCONDITIONAL = "unconditional.safetensors"
 _WEIGHTS = ("diffusion_pytorch_model.safetensors", "model.safetensors")
@@ -56,7 +58,7 @@ def load_component(folder: Path, name: str) -> Any:
         own = part / shared.name
         held = part if (part / "config.json").is_file() else shared.parent
         component = _load_stored(kind, held, shared, *([own] if own.is_file() else []))
-    elif (ours := next((part / file for file in _WEIGHTS if (part / file).is_file()), None)) and _in_8_bits(ours):
+    elif (ours := next((part / file for file in _WEIGHTS if (part / file).is_file()), None)) and _in_few_bits(ours):
         component = _load_stored(kind, part, ours)
     elif library == "transformers":
         with _no_progress_bars():
@@ -76,6 +78,23 @@ def load_unconditional(folder: Path) -> Tensor | None:
         found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in stored.items())
         raise DecoderError(f"{path} holds {found}; expected prompt_embeds (1, length, width).")
     return stored["prompt_embeds"]
+
+
+def component_sizes(folder: Path) -> dict[str, int]:
+    """Parameters of each network, each one once wherever it lies; only the headers of weights are read.
+
+    Raises DecoderError where the weights that a component shares are not there.
+    """
+    sizes = {}
+    for name in component_names(folder):
+        entry, own = _shared_entry(folder, name), sorted((folder / name).glob("*.safetensors"))
+        files = [*([_shared_file(folder, name, entry)] if entry else []), *own]
+        tensors: dict[str, int] = {}
+        for file in files or sorted((folder / name).glob("*.bin")):
+            tensors |= _tensor_sizes(file)
+        if tensors:
+            sizes[name] = sum(tensors.values())
+    return sizes
 
 
 def save_folder(
@@ -112,6 +131,19 @@ def save_folder(
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
+def save_network(network: Any, folder: Path) -> None:
+    """Writes one network of diffusers' kind in full precision, as training exports it."""
+    network.save_config(folder)
+    save_tensors(network.state_dict(), folder / _WEIGHTS[0], bits=32)
+
+
+def load_network(kind: type[Network], folder: Path) -> Network:
+    """Reads what `save_network` wrote, or a component of a decoder, open to training; in eval mode."""
+    network = kind.from_config(kind.load_config(folder))
+    network.load_state_dict(load_tensors(folder / _WEIGHTS[0]))
+    return network.eval()
+
+
 def _save_beside(part: Path, component: nn.Module, other: Path, bits: int) -> dict[str, str]:
     """Writes what differs from the weights in `other`, and returns the entry that says where the rest is."""
     weights = other / _WEIGHTS[0]
@@ -129,17 +161,25 @@ def _save_beside(part: Path, component: nn.Module, other: Path, bits: int) -> di
 
 def _shared_weights(folder: Path, name: str) -> Path | None:
     """The file of another decoder that holds the component's shared weights, checked."""
-    entry = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_shared", {}).get(name)
-    if entry is None:
+    if (entry := _shared_entry(folder, name)) is None:
         return None
-    path = folder / entry["folder"] / _WEIGHTS[0]
-    if not path.is_file():
-        raise DecoderError(f"{folder} shares its {name} with {path.parent}, where there is no {path.name}.")
+    path = _shared_file(folder, name, entry)
     if _digest(path) != entry["sha256"]:
         raise DecoderError(
             f"{path} is not the file that {folder} was trained with. Put that one back, or train the decoder that "
             "shares it anew."
         )
+    return path
+
+
+def _shared_entry(folder: Path, name: str) -> dict[str, str] | None:
+    return json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_shared", {}).get(name)
+
+
+def _shared_file(folder: Path, name: str, entry: Mapping[str, str]) -> Path:
+    path = folder / entry["folder"] / _WEIGHTS[0]
+    if not path.is_file():
+        raise DecoderError(f"{folder} shares its {name} with {path.parent}, where there is no {path.name}.")
     return path
 
 
@@ -169,9 +209,23 @@ def _class(library: str, name: str, folder: Path) -> type:
         raise DecoderError(f"{folder}/model_index.json names {library} {name}, which is not there: {error}.") from error
 
 
-def _in_8_bits(path: Path) -> bool:
+def _in_few_bits(path: Path) -> bool:
     with safe_open(path, framework="pt") as file:
-        return any(name.endswith(":scale") for name in file.keys())  # noqa: SIM118 (not a dict)
+        return any(name.endswith(SCALE) for name in file.keys())  # noqa: SIM118 (not a dict)
+
+
+def _tensor_sizes(path: Path) -> dict[str, int]:
+    """Tensors' names and how many values each has, read from the headers; their scales do not count."""
+    if path.suffix == ".bin":
+        return {name: value.numel() for name, value in torch.load(path, "meta", weights_only=True, mmap=True).items()}
+    with safe_open(path, framework="pt") as file:
+        names = set(file.keys())
+        shapes = {
+            name: file.get_tensor(name + SHAPE).tolist() if name + SHAPE in names else file.get_slice(name).get_shape()
+            for name in names
+            if not name.endswith((SCALE, SHAPE))
+        }
+    return {name: math.prod(shape) for name, shape in shapes.items()}
 
 
 def _load_stored(kind: type, part: Path, *paths: Path) -> nn.Module:

@@ -19,12 +19,7 @@ class ImageDecoder(LatentDiffusionDecoder):
 
     pipeline_class = StableDiffusionPipeline
     callback = "callback_on_step_end"
-    arguments = {
-        "steps": ("num_inference_steps", int),
-        "guidance_scale": ("guidance_scale", float),
-        "height": ("height", int),
-        "width": ("width", int),
-    }
+    arguments = {**LatentDiffusionDecoder.arguments, "height": ("height", int), "width": ("width", int)}
 
     def save(self, sample: np.ndarray, path: Path, metadata: Mapping[str, str]) -> Media:
         path = path.with_name(path.name + ".png")

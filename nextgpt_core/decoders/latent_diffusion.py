@@ -39,7 +39,11 @@ class LatentDiffusionDecoder(ABC):
 
     pipeline_class: ClassVar[type[DiffusionPipeline]]
     callback: ClassVar[str]  # the pipeline's argument that is called after each step
-    arguments: ClassVar[Mapping[str, tuple[str, type]]]  # our setting → the pipeline's argument and its type
+    # Our setting → the pipeline's argument and its type.
+    arguments: ClassVar[Mapping[str, tuple[str, type]]] = {
+        "steps": ("num_inference_steps", int),
+        "guidance_scale": ("guidance_scale", float),
+    }
     other_settings: ClassVar[tuple[str, ...]] = ()  # settings that are not the pipeline's
 
     def __init__(

@@ -24,8 +24,7 @@ class VideoDecoder(LatentDiffusionDecoder):
     pipeline_class = TextToVideoSDPipeline
     callback = "callback"
     arguments = {
-        "steps": ("num_inference_steps", int),
-        "guidance_scale": ("guidance_scale", float),
+        **LatentDiffusionDecoder.arguments,
         "height": ("height", int),
         "width": ("width", int),
         "frames": ("num_frames", int),

@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, metavar="DIR", help="for images and videos: what `data images` built (in the cache)"
     )
     parser.add_argument("--decoder", type=Path, metavar="DIR", help="for audio: one that config.json does not name")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="for audio: a picture of spectrograms, real and made"
+    )
     parser.add_argument("--concepts", type=int, help="things asked for (all 40, images 400, videos 200)")
     parser.add_argument("--cases", type=int, help="scenes of each kind, mixtures (all 20, images and audio 60)")
     parser.add_argument(
@@ -136,7 +139,9 @@ def _audio(args: argparse.Namespace) -> dict[str, object]:
     else:
         raise SystemExit(f"{args.checkpoint}/config.json names no audio decoder; name one's folder with --decoder DIR.")
     source = next(encoder.source for encoder in config.encoders.values() if encoder.kind == "sound-effects")
-    return sounds.evaluate_audio(decoder, SoundEffects(resolve(source)), _data(args) / "sounds", args.cases or 60)
+    return sounds.evaluate_audio(
+        decoder, SoundEffects(resolve(source)), _data(args) / "sounds", args.cases or 60, sheet=args.sheet
+    )
 
 
 def _decoder_and_judge(args: argparse.Namespace, modality: Modality) -> tuple[Any, EfficientNetLite2]:

@@ -21,12 +21,14 @@ from tqdm import tqdm
 from nextgpt_core.decoders.audio import AudioDecoder, presentable
 from nextgpt_core.decoders.vocoder import DECIBELS, RATE, mel_spectrogram
 from nextgpt_core.encoders.sound_effects import SoundEffects
+from nextgpt_core.pocket.sounds import spectrograms
 from nextgpt_core.pocket.sounds.captions import tempo_caption
 from nextgpt_core.pocket.sounds.clips import Clips, open_clips, seeded
 from nextgpt_core.pocket.sounds.kinds import Kind, load_kinds
 from nextgpt_core.pocket.sounds.rows import Row, draw_mixture
 
 SLOW_FAST = 2.85  # onsets a second: between 1.25 and 6.5, the middles of what training calls slow and fast
+_SHOWN = 24  # kinds on a sheet of spectrograms
 _AUDIBLE = -0.5  # in a spectrogram: about 50 dB below the loudest
 
 
@@ -90,9 +92,17 @@ def open_hearing(encoder: SoundEffects, folder: Path) -> Hearing:
 
 
 def evaluate_audio(
-    decoder: AudioDecoder, encoder: SoundEffects, folder: Path, cases: int = 60, tempo_kinds: int = 40
+    decoder: AudioDecoder,
+    encoder: SoundEffects,
+    folder: Path,
+    cases: int = 60,
+    tempo_kinds: int = 40,
+    sheet: Path | None = None,
 ) -> dict[str, Any]:
-    """One object of figures, shares from 0 to 1; `folder` is what `data sounds` built."""
+    """One object of figures, shares from 0 to 1; `folder` is what `data sounds` built.
+
+    `sheet` is a picture file to be drawn: spectrograms of held-out sounds, below each what was made of its words.
+    """
     hearing = open_hearing(encoder, folder)
     judge = KindJudge(hearing.held_out)
 
@@ -108,6 +118,8 @@ def evaluate_audio(
     decoder.generate(condition)
     seconds = time.monotonic() - began
     made = play([kind.phrases[0] for kind in hearing.kinds], 1000)
+    if sheet is not None:
+        _draw_sheet(hearing, made, sheet)
     weights = sum(path.stat().st_size for path in decoder.folder.rglob("*.safetensors"))
     scores = judge.scores(hearing.embed(made))
     return {
@@ -143,6 +155,17 @@ def vocoder_distance(decoder: AudioDecoder, hearing: Hearing, count: int = 40) -
     with torch.no_grad():
         made = mel_spectrogram(decoder.pipeline.vocoder(given))
     return float((made - given)[given > _AUDIBLE].abs().mean()) * DECIBELS
+
+
+def _draw_sheet(hearing: Hearing, made: Sequence[np.ndarray], path: Path) -> None:
+    """One kind of so and so many, in their order, so that none is picked."""
+    shown = range(0, len(hearing.kinds), -(-len(hearing.kinds) // _SHOWN))
+    rows = [hearing.clips.rows(held_out=True, kind=hearing.kinds[i].name)[0] for i in shown]
+    real, ours = (
+        mel_spectrogram(torch.from_numpy(np.stack(waves).astype(np.float32)))
+        for waves in ([hearing.clips.wave(row) for row in rows], [made[i] for i in shown])
+    )
+    spectrograms.sheet([list(real), list(ours)], [hearing.kinds[i].phrases[0] for i in shown], path, columns=4)
 
 
 def _kinds(made: list[Tensor], real: list[Tensor]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The Gradio page: chat, its API, and what a visitor's conversation is here.
 
-`state` holds a conversation as plain values, `lane` runs the model one turn at a time, `view` turns a conversation into
-what the browser shows, `handlers` answer the page's events, `layout` puts the page together. The page knows the model
-by `chat` and `config` only.
+`talk` is a conversation and the one answer under way, `store` what of it stays on disk, `show` what the browser sees,
+`api` the ways in for programs. Here lie the page's own parts: `layout` puts it together, `handlers` answer its events,
+`actions` are its buttons. The page knows the model by its public face only (`talk.lane.Model`).
 """

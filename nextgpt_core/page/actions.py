@@ -15,12 +15,12 @@ import gradio as gr
 
 from nextgpt_core.conversation import Media, Message
 from nextgpt_core.media import MediaError
-from nextgpt_core.page import archive, uploads
-from nextgpt_core.page.figures import file_url
 from nextgpt_core.page.handlers import Handlers, Screen, busy_box, filled_box, idle_box
-from nextgpt_core.page.received import received
-from nextgpt_core.page.reply import Medium
-from nextgpt_core.page.state import Session, Turn
+from nextgpt_core.page.show.figures import file_url
+from nextgpt_core.page.show.received import received
+from nextgpt_core.page.store import archive, shares, uploads
+from nextgpt_core.page.talk.reply import Medium
+from nextgpt_core.page.talk.state import Session, Turn
 
 
 class Refusal(Exception):
@@ -74,7 +74,10 @@ def _remake(handlers: Handlers, session: Session, click: Click) -> Screen:
     parts = [_told(part) if isinstance(part, Medium) else part for part in turn.reply.parts]
     messages = [*chat.conversation.messages(turn.id), Message("assistant", tuple(parts))]
     options = handlers.options(chat, click.settings)
-    chat.answer(turn.id, handlers.lane, lambda model: model.remake(messages, medium.index, options), medium.index)
+    expected = handlers.settings.expected(options, handlers.lane.costs)
+    chat.answer(
+        turn.id, handlers.lane, lambda model: model.remake(messages, medium.index, options), expected, medium.index
+    )
     return handlers.screen(session)._replace(box=_busy_keeping(click))
 
 
@@ -193,6 +196,21 @@ def _export(handlers: Handlers, session: Session, click: Click) -> Screen:
     return Screen(download=file_url(archive.pack(chat.conversation, chat.folder, words)))
 
 
+def _share(handlers: Handlers, session: Session, click: Click) -> Screen:
+    """Shares the conversation as it stands, or no longer."""
+    chat, words = session.chat, handlers.words(session)
+    if shares.token_of(chat.folder):
+        shares.revoke(chat.folder)
+        return handlers.screen(session)
+    if not chat.conversation.turns:
+        raise Refusal(words["nothing_to_share"])
+    _refuse(handlers.refusal_of_space(session))
+    shares.share(chat.conversation, chat.folder, words)
+    if chat.deleted:  # meanwhile, in another tab
+        handlers.library.delete(session.visitor, chat.conversation.id)
+    return handlers.screen(session)
+
+
 def take_in(handlers: Handlers, path: str | None, session: Session, request: gr.Request) -> Screen:
     """Opens a conversation that was exported, as a new one."""
     handlers.know(session, request)
@@ -258,5 +276,6 @@ _ACTIONS: dict[str, Callable[[Handlers, Session, Click], Screen]] = {
     "clear": _clear,
     "delete_all": _delete_all,
     "export": _export,
+    "share": _share,
 }
-_CHANGES = {"again", "remake", "version", "turn", "undo", "edit", "example"}  # wait until an answer has ended
+_CHANGES = {"again", "remake", "version", "turn", "undo", "edit", "example", "share"}  # wait until an answer has ended

@@ -16,15 +16,16 @@ import gradio as gr
 from nextgpt_core.config import Config
 from nextgpt_core.conversation import ChatOptions, Message, Text
 from nextgpt_core.media import MediaError
-from nextgpt_core.page import side, uploads, view, visitors
-from nextgpt_core.page.examples import cards, examples
-from nextgpt_core.page.lane import Lane
-from nextgpt_core.page.library import Library
-from nextgpt_core.page.limits import Allowance, Limits
-from nextgpt_core.page.live import Chat
-from nextgpt_core.page.reply import Reply
 from nextgpt_core.page.settings import Settings
-from nextgpt_core.page.state import Session
+from nextgpt_core.page.show import side, view
+from nextgpt_core.page.show.examples import cards, examples
+from nextgpt_core.page.store import shares, uploads, visitors
+from nextgpt_core.page.store.library import Library
+from nextgpt_core.page.store.limits import Allowance, Limits
+from nextgpt_core.page.talk.lane import Lane
+from nextgpt_core.page.talk.live import Chat
+from nextgpt_core.page.talk.reply import Reply
+from nextgpt_core.page.talk.state import Session
 from nextgpt_core.page.words import WORDS, Words, choose
 
 MAX_FILES = 8  # a message
@@ -41,6 +42,7 @@ class Screen(NamedTuple):
     list: Any = gr.skip()
     open: Any = gr.skip()  # the conversation's id, which the browser keeps in its address
     download: Any = gr.skip()  # where a file lies that the browser is to save
+    keeping: Any = gr.skip()
 
 
 class Handlers:
@@ -55,7 +57,7 @@ class Handlers:
         self._messages = Allowance(limits.messages_a_minute, 60.0)
 
     def enter(self, session: Session, request: gr.Request) -> tuple[Any, ...]:
-        """A tab opens, or is reloaded: → the screen, head, keeping."""
+        """A tab opens, or is reloaded: → the screen, head, camera."""
         self.know(session, request)
         words = self.words(session)
         wanted = request.query_params.get("c", "")
@@ -63,8 +65,7 @@ class Handlers:
         screen = self.screen(session)
         shown = gr.Chatbot(value=screen.chat, placeholder=cards(self.examples, words))
         box = busy_box() if session.chat.answering else gr.skip()
-        passing = not visitors.visitor(request)
-        return (*screen._replace(chat=shown, box=box), side.head(words), side.keeping(words, passing))
+        return (*screen._replace(chat=shown, box=box), side.head(words), side.camera(words))
 
     def ask(self, value: Value | None, session: Session, request: gr.Request, *settings: Any) -> Screen:
         """Takes the message in and begins to answer it; `follow` comes next."""
@@ -102,10 +103,21 @@ class Handlers:
             return gr.skip(), gr.skip()
         return idle_box(), self.list(session)
 
+    def estimates(self, session: Session, *settings: Any) -> list[Any]:
+        """What each medium would take with the panel as it stands: → the panel's lines."""
+        try:
+            options = self.options(session.chat, self.settings.named(settings)) if session.chat else ChatOptions()
+        except ValueError:  # a number that is being typed
+            return [gr.skip()] * len(self.settings.modalities)
+        expected = self.settings.expected(options, self.lane.costs)
+        return [side.estimate(modality, expected, self.words(session)) for modality in self.settings.modalities]
+
     def know(self, session: Session, request: gr.Request) -> None:
         """Who asks, in which language, and that there is a conversation to speak in."""
         session.language = choose(request.headers.get("accept-language", ""))
-        visitor = visitors.visitor(request) or session.visitor or visitors.passing()
+        known = visitors.visitor(request)
+        session.passing = not known
+        visitor = known or session.visitor or visitors.passing()
         if visitor != session.visitor or session.chat is None or session.chat.deleted:
             session.visitor, session.chat = visitor, self.library.new(visitor)
 
@@ -155,7 +167,8 @@ class Handlers:
         if turn.reply is None:
             options = self.options(chat, settings, fresh)
             messages = chat.conversation.messages(turn.id)
-            chat.answer(turn.id, self.lane, lambda model: model.chat(messages, options))
+            expected = self.settings.expected(options, self.lane.costs)
+            chat.answer(turn.id, self.lane, lambda model: model.chat(messages, options), expected)
 
     def options(self, chat: Chat, settings: Mapping[str, Any], fresh: bool = False) -> ChatOptions:
         """Raises ValueError for settings that there are not."""
@@ -164,7 +177,9 @@ class Handlers:
     def screen(self, session: Session) -> Screen:
         """All of it, but for the box."""
         shown, status = self._view(session)
-        return Screen(shown, status, list=self.list(session), open=session.chat.conversation.id)
+        token = shares.token_of(session.chat.folder)
+        keeping = side.keeping(self.words(session), session.passing, shares.address(token) if token else "")
+        return Screen(shown, status, list=self.list(session), open=session.chat.conversation.id, keeping=keeping)
 
     def _view(self, session: Session) -> tuple[Any, str]:
         chat, words = session.chat, self.words(session)

@@ -41,7 +41,9 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self.headers)
+                headers = MutableHeaders(scope=message)
+                for name, value in self.headers.items():
+                    headers.setdefault(name, value)  # a stricter word of a route's own stands
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)

@@ -12,15 +12,17 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from nextgpt_core.config import Config
-from nextgpt_core.page import actions, api
-from nextgpt_core.page.examples import FOLDER as EXAMPLES
+from nextgpt_core.page import actions
+from nextgpt_core.page.api import endpoint
 from nextgpt_core.page.handlers import Handlers, Screen
 from nextgpt_core.page.headers import SecurityHeaders
-from nextgpt_core.page.lane import Lane
-from nextgpt_core.page.library import Library, keep_sweeping
-from nextgpt_core.page.limits import Limits, UploadLimit
-from nextgpt_core.page.state import Session
-from nextgpt_core.page.visitors import Visitors
+from nextgpt_core.page.show.examples import FOLDER as EXAMPLES
+from nextgpt_core.page.store import shares
+from nextgpt_core.page.store.library import Library, keep_sweeping
+from nextgpt_core.page.store.limits import Limits, UploadLimit
+from nextgpt_core.page.store.visitors import Visitors
+from nextgpt_core.page.talk.lane import Lane
+from nextgpt_core.page.talk.state import Session
 from nextgpt_core.page.words import WORDS
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -56,12 +58,13 @@ def build(lane: Lane, folder: Path, config: Config, limits: Limits | None = None
             with gr.Column(elem_id="middle", min_width=0):
                 chat, status, box = _chat(), gr.HTML(elem_id="status"), _box()
             with gr.Column(elem_id="settings", min_width=0):
-                settings = handlers.settings.components(_I18N)
+                settings, estimates = handlers.settings.components(_I18N)
                 defaults = gr.Button(_I18N("defaults"), size="sm", elem_id="defaults")
         opened = gr.HTML(elem_id="opened", visible="hidden", js_on_load=_script("opened"))
         download = gr.HTML(elem_id="download", visible="hidden", js_on_load=_script("download"))
+        camera = gr.HTML(elem_id="camera", js_on_load=_script("camera"))
         clicks = gr.HTML(elem_id="clicks", visible="hidden", js_on_load=_script("clicks"))
-        screen = Screen(chat, status, box, listed, opened, download)
+        screen = Screen(chat, status, box, listed, opened, download, keeping)
 
         def act(event: gr.EventData, box: Any, session: Session, request: gr.Request, *settings: Any) -> Screen:
             return actions.act(handlers, event, box, session, request, settings)
@@ -70,18 +73,22 @@ def build(lane: Lane, folder: Path, config: Config, limits: Limits | None = None
             return actions.take_in(handlers, path, session, request)
 
         began = [
-            page.load(handlers.enter, session, [*screen, head, keeping], **_INSTANT),
+            page.load(handlers.enter, session, [*screen, head, camera], **_INSTANT),
             box.submit(handlers.ask, [box, session, *settings], screen, **_QUEUED),
             clicks.click(act, [box, session, *settings], screen, trigger_mode="multiple", **_QUEUED),
             imported.upload(take_in, [imported, session], screen, **_QUEUED),
         ]
+        weigh: dict[str, Any] = {"fn": handlers.estimates, "inputs": [session, *settings], "outputs": estimates}
+        began[0].then(**weigh, **_INSTANT)
+        gr.on([control.change for control in settings], **weigh, trigger_mode="always_last", **_INSTANT)
         for event in began:
             followed = event.then(handlers.follow, session, [chat, status], **_QUEUED)
             followed.then(handlers.rest, session, [box, listed], **_INSTANT)
             followed.failure(handlers.rest, session, [box, listed], **_INSTANT)
+            followed.then(**weigh, **_INSTANT)
         box.stop(handlers.stop, session, None, **_INSTANT)
         defaults.click(lambda: list(handlers.settings.defaults.values()), None, settings, **_INSTANT)
-        api.add(handlers, session)
+        endpoint.add(handlers, session)
     page.queue(max_size=_WATCHERS)
     page._queue.sleep_when_free = _IDLE
     return page
@@ -160,7 +167,7 @@ def launch(
         max_file_size=MAX_FILE_SIZE,
         allowed_paths=[str(folder.absolute()), str(EXAMPLES)],
         footer_links=["api", "settings"],
-        app_kwargs={"middleware": middleware, "routes": list(routes)},
+        app_kwargs={"middleware": middleware, "routes": [*shares.routes(folder), *routes]},
         theme=_theme(),
         css_paths=[ASSETS / "styles" / f"{name}.css" for name in _STYLES],
         i18n=_I18N,

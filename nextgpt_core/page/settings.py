@@ -14,6 +14,7 @@ import gradio as gr
 
 from nextgpt_core.config import Config
 from nextgpt_core.conversation import MODALITIES, ChatOptions, Modality, Wanted
+from nextgpt_core.page.talk.costs import Costs
 
 _WANTED: tuple[Wanted, ...] = ("auto", "always", "never")
 _MOST_SEED = 2**31 - 1
@@ -39,6 +40,7 @@ class Control:
 
 class Settings:
     def __init__(self, config: Config) -> None:
+        self._decoders = config.decoders
         self.modalities = tuple(modality for modality in MODALITIES if modality in config.decoders)
         self.decoding = [
             control
@@ -60,9 +62,13 @@ class Settings:
         values |= {control.name: control.default for control in (*self.decoding, *self.speech)}
         return {**values, "seed": None}
 
-    def components(self, t: gr.I18n) -> list[gr.components.Component]:
-        """Builds the panel's components, in the order of `defaults`. `t` gives a label in the visitor's language."""
+    def components(self, t: gr.I18n) -> tuple[list[gr.components.Component], list[gr.HTML]]:
+        """Builds the panel: its controls in the order of `defaults`, and for each modality the line of what it takes.
+
+        `t` gives a label in the visitor's language.
+        """
         built: dict[str, gr.components.Component] = {}
+        estimates: list[gr.HTML] = []
         choices = [(t(wanted), wanted) for wanted in _WANTED]
         for modality in self.modalities:
             with gr.Group(elem_classes="settings"):
@@ -72,18 +78,25 @@ class Settings:
                 for control in self.decoding:
                     if control.modality == modality:
                         built[control.name] = _slider(control, t)
+                estimates.append(gr.HTML(elem_id=f"estimate-{modality}", elem_classes="estimate"))
         with gr.Group(elem_classes="settings"):
             for control in self.speech:
                 built[control.name] = _slider(control, t)
             # not a gr.Number, whose empty field is 0
             built["seed"] = gr.Textbox("", label=t("seed"), max_lines=1, max_length=10, elem_id="set-seed")
-        return [built[name] for name in self.defaults]
+        return [built[name] for name in self.defaults], estimates
 
     def named(self, values: Sequence[Any]) -> dict[str, Any]:
         """The components' values by name. Any digits will do for a seed, and anything else for none."""
         named = dict(zip(self.defaults, values, strict=True))
         seed = (named["seed"] or "").strip()
         return {**named, "seed": int(seed) % _MOST_SEED if seed.isdecimal() else None}
+
+    def expected(self, options: ChatOptions, costs: Costs) -> dict[Modality, float]:
+        """Seconds that a medium made with these options will take, for each modality of which that is known."""
+        wished = {m: {**self._decoders[m].settings, **options.decoding.get(m, {})} for m in self.modalities}
+        found = {modality: costs.seconds(modality, settings) for modality, settings in wished.items()}
+        return {modality: seconds for modality, seconds in found.items() if seconds is not None}
 
     def options(self, values: Mapping[str, Any], out_dir: Path, scope: str, fresh: bool = False) -> ChatOptions:
         """Raises ValueError in people's words for a name that is no setting or a value out of its range.

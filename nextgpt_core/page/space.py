@@ -16,7 +16,7 @@ import numpy as np
 
 from nextgpt_core.conversation import MODALITIES, ChatOptions, Event, Media, Message, TooLongError
 from nextgpt_core.media import MediaError
-from nextgpt_core.page.lane import Model
+from nextgpt_core.page.talk.lane import Model
 
 # Seconds of GPU that a turn asks for: for its words, for each step of a medium that may come, and at most. A visitor's
 # daily share must hold that much. Estimates; nobody has measured them on ZeroGPU.

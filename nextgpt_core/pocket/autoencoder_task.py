@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextgpt_core.decoders.autoencoder import PocketAutoencoder
-from nextgpt_core.storage import load_tensors, save_tensors
+from nextgpt_core.decoders.folder import load_network, save_network
 
 LATENT_NOISE = 0.1  # makes the decoder forgive what a denoiser gets slightly wrong
 
@@ -56,21 +56,18 @@ class AutoencoderTask:
         Image.fromarray(to_pictures(rows[None])[0]).save(path, quality=90)
 
     def export(self, network: nn.Module, folder: Path) -> None:
-        network.save_config(folder)
-        save_tensors(network.state_dict(), folder / "diffusion_pytorch_model.safetensors", bits=32)
+        save_network(network, folder)
 
 
 def load_autoencoder(folder: Path) -> PocketAutoencoder:
     """Reads an exported autoencoder, in any number of bits."""
-    network = PocketAutoencoder.from_config(PocketAutoencoder.load_config(folder))
-    network.load_state_dict(load_tensors(folder / "diffusion_pytorch_model.safetensors"))
-    return network.eval()
+    return load_network(PocketAutoencoder, folder)
 
 
 @torch.no_grad()
 def set_latent_scale(network: PocketAutoencoder, pixels: Tensor) -> None:
     """Stores the mean and deviation of each latent channel, so that latents have unit variance from here on."""
-    latents = torch.cat([network.bounded_latents(part) for part in pixels.split(64)])
+    latents = torch.cat([network.latents(part) for part in pixels.split(64)])
     network.latent_mean.copy_(latents.mean((0, 2, 3)))
     network.latent_std.copy_(latents.std((0, 2, 3)))
 

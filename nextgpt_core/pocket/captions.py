@@ -18,7 +18,7 @@ PLACES = (
     "in a forest", "in the rain", "at sunset", "at night", "on a mountain", "in the garden", "on a table", "in space",
     "by a lake", "in the desert", "under a rainbow", "in the kitchen", "on a beach at night", "in a meadow at sunset",
     "in a city at night", "in a snowy forest", "on a green hill",
-)
+)  # fmt: skip
 SIZES = ("big", "small", "tiny", "huge")
 MOODS = ("happy", "sad", "cute", "old", "funny", "angry", "sleepy", "beautiful", "little", "shiny", "friendly", "new")
 STYLES = ("a drawing of", "a painting of", "an icon of", "a cartoon of", "a sketch of")

@@ -107,9 +107,12 @@ def train_autoencoder(folder: Path, pictures: int, minutes: float) -> PocketAuto
     run_folder = folder / "runs" / "autoencoder"
     finished = run_folder / "finished"
     if not finished.is_dir():
-        task = AutoencoderTask(PocketAutoencoder(), images.build_pictures(folder, pictures))
-        network = train(task, run_folder, Plan(10**6, 4, 1.2e-3, 50, average=0.99, minutes=minutes))
-        set_latent_scale(network, task.pixels(torch.arange(0, task.rows, max(1, task.rows // 512))))
+        network = PocketAutoencoder()
+        task = AutoencoderTask(network, images.build_pictures(folder, pictures))
+        some = torch.arange(0, task.rows, max(1, task.rows // 512))
+        network.start_from_patches(task.pixels(some[::2]))  # where a run is resumed, its state replaces this
+        train(task, run_folder, Plan(10**6, 4, 1.2e-3, 50, average=0.99, minutes=minutes))
+        set_latent_scale(network, task.pixels(some))
         task.export(network, finished)
     return load_autoencoder(finished)
 

@@ -20,6 +20,7 @@ from nextgpt_core.pocket.shards import Shards
 
 DROP = 0.1  # share of captions that are left out, for guidance
 SENTENCE_ONLY = 0.2  # share of conditions without their token vectors
+TOWARDS_NOISE = 1.0  # shift of the timesteps' logistic normal: what is drawn is decided while little is seen of it
 CONDITION_NOISE = 0.5  # the largest deviation of the noise on a condition of unit root mean square
 
 
@@ -86,7 +87,7 @@ class DenoiserTask:
     def loss(self, network: nn.Module, rows: Tensor, device: torch.device) -> Tensor:
         latents, condition = (part.to(device) for part in self._shards.read(self._rows[rows]))
         condition = disturb(condition)
-        times = (torch.sigmoid(torch.randn(len(rows))) * 1000).long().clamp_(0, 999)
+        times = (torch.sigmoid(torch.randn(len(rows)) + TOWARDS_NOISE) * 1000).long().clamp_(0, 999)
         rest = [1] * (latents.ndim - 2)
         alpha = self._alphas[times].view(-1, 1, *rest).to(device)
         noise = torch.randn_like(latents)

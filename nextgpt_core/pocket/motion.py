@@ -31,7 +31,6 @@ DIRECTIONS: dict[str, tuple[str | None, ...]] = {  # kind → its directions, (N
     "float": (None,),
 }
 CAMERA = ("zoom", "pan")
-TRAVELS = ("drive", "return", "follow", "roll")
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WEIGHT",
         help="weight of the frozen UNets' error on targets that have a file (0)",
     )
+    parser.add_argument("--bits", type=int, choices=(16, 8, 6), default=16, help="of a weight in the checkpoint (16)")
     parser.add_argument("--fresh", action="store_true", help="start from config.json alone, without trained weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     files = [(path, float(weight or 1)) for path, _, weight in (text.partition("=") for text in args.data)]
     sources = [read_conversations(Path(path)) for path, _ in files]
     blend = Blend(sources, [weight for _, weight in files], args.batch, args.seed)
-    train(model, stage, blend, LoopConfig(args.steps, accumulate=args.accumulate), args.out)
+    train(model, stage, blend, LoopConfig(args.steps, accumulate=args.accumulate, bits=args.bits), args.out)
     return 0
 
 

@@ -34,6 +34,7 @@ class LoopConfig:
     weight_decay: float = 0.0
     save_minutes: float = 5.0
     log_every: int = 10
+    bits: int = 16  # of the finished checkpoint's weights
 
 
 def train(model: NextGPT, stage: Stage, blend: Blend, config: LoopConfig, out: Path) -> None:
@@ -83,7 +84,7 @@ def train(model: NextGPT, stage: Stage, blend: Blend, config: LoopConfig, out: P
             saved = time.monotonic()
     if accelerator.is_main_process:
         _save_state(state_path, model, optimizer, config.steps)
-        checkpoint.save(model, out)
+        checkpoint.save(model, out, config.bits)
     accelerator.wait_for_everyone()
 
 

@@ -29,9 +29,3 @@ def alignment_loss(projected: Tensor, target: Tensor, captions: Sequence[str]) -
     index = torch.arange(len(captions), device=similar.device)
     contrast = (F.cross_entropy(similar, index) + F.cross_entropy(similar.T, index)) / 2
     return direction + CONTRAST * contrast + NORM * norm
-
-
-def retrieval(projected: Tensor, target: Tensor) -> float:
-    """Share of projected conditions whose own target is the nearest of all: 1/b by chance."""
-    similar = F.normalize(projected.flatten(1), dim=-1) @ F.normalize(target.flatten(1), dim=-1).T
-    return (similar.argmax(1) == torch.arange(len(similar), device=similar.device)).float().mean().item()

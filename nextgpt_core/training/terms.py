@@ -19,7 +19,8 @@ from torch import Tensor
 
 from nextgpt_core import media
 from nextgpt_core.conversation import MODALITIES, Media, Modality
-from nextgpt_core.model import Losses, NextGPT
+from nextgpt_core.model import NextGPT
+from nextgpt_core.multimodal import Losses
 from nextgpt_core.training.data import Conversation, DataError
 from nextgpt_core.training.losses import alignment_loss
 from nextgpt_core.training.stages import Stage

@@ -65,7 +65,7 @@ def test_the_way_in_and_back_is_exact_when_latents_suffice():
     weights = torch.randn(20, 4, 4, 4, generator=generator)  # (n, component, rows, columns)
     spectrograms = torch.einsum("nkij,kab->niajb", weights, patches).reshape(20, 1, 64, 64)
     network = MelAutoencoder(4, (8, 8, 8)).eval()
-    network.fit(spectrograms)
+    network.start_from_patches(spectrograms)
     with torch.no_grad():
         latents = network.encode(spectrograms).latent
         torch.testing.assert_close(network(spectrograms), spectrograms, atol=2e-3, rtol=0)

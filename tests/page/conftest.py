@@ -13,8 +13,8 @@ import pytest
 from gradio_client import Client
 
 from nextgpt_core.page import layout
-from nextgpt_core.page.lane import Lane, Model
-from nextgpt_core.page.limits import Limits
+from nextgpt_core.page.store.limits import Limits
+from nextgpt_core.page.talk.lane import Lane, Model
 from tests.page.scripted import ScriptedModel
 
 Result = TypeVar("Result")

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nextgpt_core.page import layout, mcp_tool, openai_api
-from nextgpt_core.page.calls import Calls
-from nextgpt_core.page.lane import Lane, Model
+from nextgpt_core.page import layout
+from nextgpt_core.page.api import mcp_tool, openai_api
+from nextgpt_core.page.api.calls import Calls
+from nextgpt_core.page.talk.lane import Lane, Model
 from tests.page.conftest import MANY
 
 LOGIN = ("ada", "a word that nobody guesses")

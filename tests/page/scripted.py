@@ -37,6 +37,7 @@ from nextgpt_core.conversation import (
 )
 
 STEPS = 10
+STEP_SECONDS = 0.05  # that a step is said to have taken
 ASKED_BY: dict[Modality, str] = {"image": "picture", "video": "clip", "audio": "sound"}
 _SETTINGS: dict[Modality, dict[str, float]] = {
     "image": {"steps": STEPS, "guidance_scale": 3.0, "height": 64, "width": 64},
@@ -147,7 +148,7 @@ class ScriptedModel:
             return []
         seed = (options.seed if options.seed is not None else next(self._seeds)) + index
         item = Media(modality, make(modality, options.out_dir, settings, seed), caption)
-        yield MediaReady(index, item, Provenance("scripted", modality, caption, seed, settings, 0.5))
+        yield MediaReady(index, item, Provenance("scripted", modality, caption, seed, settings, steps * STEP_SECONDS))
         return [item]
 
     def _wants(self, modality: Modality, words: list[str], options: ChatOptions) -> bool:

@@ -58,4 +58,9 @@ def test_nothing_serious_on_an_empty_page_in_a_talk_and_in_the_settings(chromium
         press(tab, "toggle", 1)
         tab.wait_for_selector("#chat .received img")
         tab.wait_for_selector("#set-seed")
+        tab.once("dialog", lambda dialog: dialog.accept())
+        press(tab, "share")
+        tab.wait_for_selector("#keeping .shared")
+        assert serious(tab, axe) == []
+        tab.locator("#box button[name=camera]").click()
         assert serious(tab, axe) == []

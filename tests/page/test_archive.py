@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nextgpt_core.page import archive
+from nextgpt_core.page.store import archive
 from nextgpt_core.page.words import WORDS
 from tests.page.test_library import conversation
 

@@ -156,6 +156,28 @@ def test_the_microphone_records(tab):
     assert "I got an audio" in last_answer(tab)
 
 
+def test_the_camera_takes_a_picture(tab, served):
+    """Chromium's fake device shows a pattern."""
+    tab.locator("#box button[name=camera]").click()
+    tab.wait_for_function("document.querySelector('#camera video').videoWidth > 0")
+    tab.locator("#camera button[name=shoot]").click()
+    tab.wait_for_selector("#box .thumbnail-item")
+    assert not tab.locator("#camera dialog").is_visible()
+    assert tab.evaluate("document.querySelector('#camera video').srcObject") is None  # its light is out
+    ask(tab, "look")
+    assert "I got an image" in last_answer(tab)
+    assert tab.locator("#chat .sent img").evaluate("image => image.decode().then(() => image.naturalWidth)") >= 640
+
+
+def test_a_camera_that_is_not_given_is_told_and_left(tab):
+    tab.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error()); }")
+    tab.locator("#box button[name=camera]").click()
+    tab.wait_for_selector("#camera >> text=The camera cannot be used.")
+    assert not tab.locator("#camera button[name=shoot]").is_visible()
+    tab.locator("#camera button[name=leave]").click()
+    assert not tab.locator("#camera dialog").is_visible()
+
+
 def test_labels_speak_the_visitors_language(chromium, served):
     for tab in open_tab(chromium, served.address, locale="zh-CN"):
         tab.wait_for_selector("#chat .card")

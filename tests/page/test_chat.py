@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from tests.page.conftest import IDLE, ask, attach, last_answer, open_tab, press, send
-from tests.page.scripted import make
+from tests.page.conftest import IDLE, ask, attach, last_answer, open_tab, press, send, serve
+from tests.page.scripted import ScriptedModel, make
 
 
 def questions(tab) -> list[str]:
@@ -249,6 +249,23 @@ def test_switches_and_settings_reach_the_model(tab, served):
     tab.wait_for_function("document.querySelector('#set-image-steps input[type=number]').value === '10'")
     ask(tab, "another picture")
     assert tab.locator("#chat .made").count() == 2
+
+
+def test_what_a_medium_takes_is_said_in_the_panel_once_it_is_known(chromium, tmp_path):
+    for new in serve(ScriptedModel(), tmp_path):
+        for tab in open_tab(chromium, new.address):
+            ask(tab, "hello")
+            press(tab, "toggle", 1)
+            tab.wait_for_selector("#set-image-steps")
+            lefts = [group.bounding_box()["x"] for group in tab.locator("#settings .settings").all()]
+            assert len(lefts) == 4 and len(set(lefts)) == 1  # one below the other, however many there are
+            assert tab.locator("#settings .estimate p").count() == 0
+            ask(tab, "a picture")
+            tab.wait_for_selector("#estimate-image >> text=a picture takes about 1 s")
+            tab.locator("#set-image-steps input[type=number]").fill("50")
+            tab.locator("#set-image-steps input[type=number]").press("Tab")
+            tab.wait_for_selector("#estimate-image >> text=a picture takes about 2 s")
+            assert tab.locator("#settings .estimate p").count() == 1
 
 
 def test_timings_stand_below_the_answer(tab):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 from gradio_client import Client, handle_file
+from gradio_client.client import Job
 
 from nextgpt_core import media
 from tests.media_files import tone, write_png_bomb, write_wav
 from tests.page.conftest import Served, connect
+from tests.page.programs import wait_until
 from tests.page.scripted import make
 
 
@@ -102,13 +103,32 @@ def test_an_empty_message_and_too_many_files_are_answered_without_the_model(serv
     assert len(served.model.seen) == calls
 
 
-def test_a_cancelled_job_stops_the_model_and_the_next_message_is_answered(served, client):
-    job = client.submit({"text": "slow clip", "files": []}, api_name="/chat")
-    while not job.outputs():
-        threading.Event().wait(0.05)
+def began(job: Job) -> Job:
+    """The job, once the model has said something."""
+    wait_until(job.outputs)
+    return job
+
+
+def submit(client: Client, text: str) -> Job:
+    return client.submit({"text": text, "files": []}, api_name="/chat")
+
+
+def test_a_cancelled_job_stops_the_model_and_the_next_message_is_answered(client, held):
+    """The next one comes while the model is still in the middle of the step that was cancelled."""
+    job = began(submit(client, "hold the clip"))
     job.cancel()
-    assert ask(client, "next")[0].endswith("to: next.")
-    assert served.model.running == 0
+    assert held.running == 1
+    following = submit(client, "next")
+    held.go.set()
+    assert following.result(timeout=60)[0].endswith("to: next.")
+    assert held.running == 0
+
+
+def test_a_call_waits_for_the_one_before_it(client, held):
+    first, second = began(submit(client, "hold it here")), submit(client, "next")
+    held.go.set()
+    assert first.result(timeout=60)[0] == "Answer 1 to: hold it here."
+    assert second.result(timeout=60)[0] == "Answer 2 to: next."
 
 
 def test_only_the_chat_is_public(client):

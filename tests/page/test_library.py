@@ -13,10 +13,10 @@ import pytest
 
 from nextgpt_core.config import ConfigError
 from nextgpt_core.conversation import ChatOptions, Media, MediaFailed, Message, Text
-from nextgpt_core.page import records, visitors
-from nextgpt_core.page.library import Library, sweep
-from nextgpt_core.page.reply import Reply
-from nextgpt_core.page.state import Conversation
+from nextgpt_core.page.store import records, visitors
+from nextgpt_core.page.store.library import Library, sweep
+from nextgpt_core.page.talk.reply import Reply
+from nextgpt_core.page.talk.state import Conversation
 from tests.page.scripted import ScriptedModel, make
 
 

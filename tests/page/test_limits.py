@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from nextgpt_core.conversation import ChatOptions, Message, Text
-from nextgpt_core.page.lane import Lane, Waiting
-from nextgpt_core.page.limits import Allowance, UploadLimit
-from nextgpt_core.page.visitors import COOKIE, Visitors, visitor
+from nextgpt_core.page.store.limits import Allowance, UploadLimit
+from nextgpt_core.page.store.visitors import COOKIE, Visitors, visitor
+from nextgpt_core.page.talk.lane import Lane, Waiting
 from tests.page.conftest import apart
 from tests.page.scripted import ScriptedModel
 

@@ -171,6 +171,7 @@ def test_hanging_up_stops_the_model(page):
     page.model.go.set()
     wait_until(lambda: page.model.running == 0)
     assert not list(page.folder.glob("*/*"))  # where the clip would be, had the model gone on
+    assert ask(page, "hello").content[0].text == "Answer 1 to: hello."
 
 
 def test_many_at_once_get_each_their_own(page):

@@ -14,11 +14,11 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from nextgpt_core import media
-from nextgpt_core.page import calls as calls_module
-from nextgpt_core.page import openai_api
-from nextgpt_core.page.calls import Calls
-from nextgpt_core.page.lane import Lane
-from nextgpt_core.page.limits import Limits
+from nextgpt_core.page.api import calls as calls_module
+from nextgpt_core.page.api import openai_api
+from nextgpt_core.page.api.calls import Calls
+from nextgpt_core.page.store.limits import Limits
+from nextgpt_core.page.talk.lane import Lane
 from tests.media_files import tone, write_png_bomb, write_wav
 from tests.page.programs import KEY, LOGIN, Served, data_url, serve, wait_until
 from tests.page.scripted import CONFIG, ScriptedModel, make
@@ -288,6 +288,7 @@ def test_hanging_up_stops_the_model(api, stream):
     api.model.go.set()
     wait_until(lambda: api.model.running == 0)
     assert not list(api.folder.glob("*/*"))  # where the clip would be, had the model gone on
+    assert ask(openai.OpenAI(base_url=f"{api.address}v1", api_key=KEY, max_retries=0), "hello").choices
 
 
 def test_too_many_callers_are_told_when_to_come_back(api, client):

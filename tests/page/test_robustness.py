@@ -13,8 +13,8 @@ from gradio_client import Client
 
 from nextgpt_core.config import ConfigError
 from nextgpt_core.page import layout
-from nextgpt_core.page.lane import Lane
-from nextgpt_core.page.limits import Limits
+from nextgpt_core.page.store.limits import Limits
+from nextgpt_core.page.talk.lane import Lane
 from tests.page.conftest import IDLE, MANY, Served, ask, connect, last_answer, open_tab, send, serve
 from tests.page.scripted import CONFIG, ScriptedModel
 
@@ -68,7 +68,7 @@ def test_a_second_tab_sees_the_answer_grow(tab, held):
 
 
 def test_a_full_line_is_refused_with_a_time_to_come_back(chromium, served, held, monkeypatch):
-    monkeypatch.setattr("nextgpt_core.page.lane.MAX_WAITING", 0)
+    monkeypatch.setattr("nextgpt_core.page.talk.lane.MAX_WAITING", 0)
     for first in open_tab(chromium, served.address):
         send(first, "hold a picture")
         first.wait_for_selector("#chat progress[value='3']")

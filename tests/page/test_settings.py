@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from nextgpt_core.config import load_config
-from nextgpt_core.page.examples import examples
+from nextgpt_core.conversation import Provenance
 from nextgpt_core.page.settings import Settings
+from nextgpt_core.page.show.examples import examples
+from nextgpt_core.page.talk.costs import Costs
 from tests.page.scripted import CONFIG
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
@@ -79,6 +81,16 @@ def test_every_example_file_is_there():
     shown = examples(CONFIG)
     assert len(shown) == 8
     assert all(example.file.is_file() for example in shown if example.file)
+
+
+def test_what_media_took_tells_what_others_will_take():
+    costs, settings = Costs(), Settings(CONFIG)
+    assert settings.expected(options({}), costs) == {}
+    for seconds in (9.0, 2.0, 2.0):  # the first had to load its decoder
+        costs.learn(Provenance("scripted", "image", "", 0, CONFIG.decoders["image"].settings, seconds))
+    assert settings.expected(options({}), costs) == {"image": pytest.approx(2.0)}
+    larger = options({"image_steps": 20, "image_width": 128, "image_guidance_scale": 1})
+    assert settings.expected(larger, costs) == {"image": pytest.approx(4.0)}  # 2 × 2 × half the passes
 
 
 def test_an_empty_seed_field_is_a_new_seed_each_time():

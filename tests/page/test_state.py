@@ -12,8 +12,8 @@ from nextgpt_core.conversation import (
     TextDelta,
     TurnDone,
 )
-from nextgpt_core.page.reply import Reply
-from nextgpt_core.page.state import Conversation
+from nextgpt_core.page.talk.reply import Reply
+from nextgpt_core.page.talk.state import Conversation
 from tests.page.scripted import ScriptedModel
 
 
@@ -35,6 +35,13 @@ def test_the_time_left_is_what_the_steps_so_far_took():
     reply = Reply().after(MediaStarted(0, "image", "a cat", 10), now=100.0)
     assert reply.after(MediaProgress(0, 1, 10), now=101.0).medium(0).left is None  # the first step also loads
     assert reply.after(MediaProgress(0, 4, 10), now=108.0).medium(0).left == 12.0
+
+
+def test_before_the_second_step_the_time_left_is_what_is_expected():
+    begun = Reply().after(MediaStarted(0, "image", "a cat", 10), 100.0, {"image": 30.0, "video": 90.0})
+    assert begun.medium(0).left == 30.0
+    assert begun.after(MediaProgress(0, 1, 10), now=101.0).medium(0).left == 30.0
+    assert begun.after(MediaProgress(0, 5, 10), now=105.0).medium(0).left == 5.0
 
 
 def test_a_stopped_reply_keeps_its_words_and_drops_what_was_being_made():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from nextgpt_core.conversation import ChatOptions, MediaStarted, Message, Text, TextDelta
-from nextgpt_core.page import view
-from nextgpt_core.page.reply import Reply
-from nextgpt_core.page.state import Conversation
+from nextgpt_core.page.show import view
+from nextgpt_core.page.talk.reply import Reply
+from nextgpt_core.page.talk.state import Conversation
 from nextgpt_core.page.words import WORDS, choose
 from tests.page.scripted import ScriptedModel
 

@@ -76,7 +76,7 @@ def test_the_autoencoder_learns_without_changing_its_latents(built, tmp_path):
     network = MelAutoencoder(4, (8, 8, 8))
     task = network_tasks.MelAutoencoderTask(network, spectrograms, found.rows(held_out=False))
     some = task.spectrograms(torch.arange(3))
-    network.fit(some)
+    network.start_from_patches(some)
 
     def distance() -> float:
         with torch.no_grad():
@@ -96,7 +96,7 @@ def test_from_clips_to_a_decoder_that_plays(built, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "load_network", lambda _, path: fit)
     monkeypatch.setattr(stages, "SETTINGS", {"steps": 2, "guidance_scale": 2.0, "seconds": 4.096})
     fit = MelAutoencoder(4, (8, 8, 8)).eval()
-    fit.fit(torch.from_numpy(spectrograms[:].astype(np.float32)).unsqueeze(1))
+    fit.start_from_patches(torch.from_numpy(spectrograms[:].astype(np.float32)).unsqueeze(1))
     data = Shards(stages.build_shards(folder, found, fit, Sentences(), 2), 1)
     assert len(data) == 24
     latents, conditions = data.read(torch.tensor([0, 23]))
@@ -121,7 +121,7 @@ def test_from_clips_to_a_decoder_that_plays(built, tmp_path, monkeypatch):
 def test_rows_are_encoded_as_their_waves(built):
     _, found, spectrograms = built
     network = MelAutoencoder(4, (8, 8, 8)).eval()
-    network.fit(torch.from_numpy(spectrograms[:].astype(np.float32)).unsqueeze(1))
+    network.start_from_patches(torch.from_numpy(spectrograms[:].astype(np.float32)).unsqueeze(1))
     row = rows.Row("single", "a siren", (2,))
     made = stages.encode(network, found, [row])
     expected = network.encode(torch.from_numpy(spectrograms[2].astype(np.float32))[None, None]).latent

@@ -11,6 +11,7 @@ import torch
 
 from nextgpt_core.decoders.autoencoder import PocketAutoencoder
 from nextgpt_core.decoders.image import ImageDecoder
+from nextgpt_core.pocket import commands
 from nextgpt_core.pocket.autoencoder_task import AutoencoderTask, load_autoencoder, measure_psnr, set_latent_scale
 from nextgpt_core.pocket.denoiser_task import disturb, new_unet, write_decoder
 from nextgpt_core.pocket.shards import Shards, write_shard
@@ -85,6 +86,17 @@ def test_principal_components_beat_the_mean_and_have_unit_variance(drawings):
     torch.testing.assert_close(network.decode(latents).sample, network(pixels), atol=1e-4, rtol=1e-4)
 
 
+def test_the_command_starts_from_principal_components_and_ends_at_unit_variance(drawings, tmp_path, monkeypatch):
+    monkeypatch.setattr(commands, "PocketAutoencoder", tiny_autoencoder)
+    monkeypatch.setattr(commands.images, "build_pictures", lambda *_: [drawings])
+    monkeypatch.setattr(commands, "Plan", lambda *_, **__: replace(PLAN, steps=2))
+    network = commands.train_autoencoder(tmp_path, len(drawings), minutes=1)
+    components = torch.nn.functional.normalize(network.to_patches.weight.flatten(1), dim=0)  # (3 · 32², 8)
+    torch.testing.assert_close(components.T @ components, torch.eye(8), atol=0.01, rtol=0)
+    latents = network.encode(torch.from_numpy(drawings).permute(0, 3, 1, 2) / 127.5 - 1).latent
+    torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(8), atol=1e-2, rtol=0)
+
+
 def test_decoder_only_training_keeps_the_latents(drawings, tmp_path):
     network = tiny_autoencoder()
     pixels = torch.from_numpy(drawings[:2]).permute(0, 3, 1, 2) / 127.5 - 1
@@ -124,9 +136,9 @@ def test_disturbed_conditions_stay_conditions():
 
 
 def test_an_exported_decoder_draws_with_the_stock_pipeline(tmp_path):
-    write_decoder(tmp_path, new_unet(8, 2, 12), tiny_autoencoder(), length=3, width=12)
+    write_decoder(tmp_path, new_unet(8, 2, 16), tiny_autoencoder(), length=3, width=16)
     decoder = ImageDecoder(tmp_path, {"steps": 2, "guidance_scale": 2.0})
-    assert decoder.prompt_shape == (3, 12)
-    pictures = [decoder.generate(torch.randn(1, 3, 12), decoder.settings, seed) for seed in (0, 1)]
+    assert decoder.prompt_shape == (3, 16)
+    pictures = [decoder.generate(torch.randn(1, 3, 16), decoder.settings, seed) for seed in (0, 1)]
     assert pictures[0].shape == (64, 64, 3)
     assert (pictures[0] != pictures[1]).any()

@@ -6,20 +6,22 @@ import json
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import UNet2DConditionModel, UNet3DConditionModel
 
-from nextgpt_core.decoders.folder import DecoderError, load_component
+from nextgpt_core.decoders.folder import DecoderError, component_sizes, load_component
 from nextgpt_core.decoders.video import VideoDecoder
+from nextgpt_core.decoders.video_unet import PocketUNet3DConditionModel
 from nextgpt_core.pocket.denoiser_task import write_decoder
 from nextgpt_core.pocket.video_task import freeze_shared, new_video_unet, write_video_decoder
 from nextgpt_core.storage import load_tensors
 from tests.pocket.test_training import tiny_autoencoder
 
-LENGTH, WIDTH = 3, 12
+LENGTH, WIDTH = 3, 16
+POOLED = {"addition_embed_type": "text", "addition_embed_type_num_heads": 8}
 
 
 def tiny_unet(**changes) -> UNet2DConditionModel:
-    """Of the shipped one's shape: two levels with cross-attention, heads of one size; every weight random."""
+    """Of the shipped one's shape, but for `changes`: two levels with cross-attention, heads of one size; all random."""
     torch.manual_seed(0)
     unet = UNet2DConditionModel(**{
         "sample_size": 2, "in_channels": 8, "out_channels": 8, "block_out_channels": (8, 16), "layers_per_block": 1,
@@ -34,15 +36,16 @@ def tiny_unet(**changes) -> UNet2DConditionModel:
 @pytest.fixture(scope="module")
 def image_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("decoders") / "image"
-    write_decoder(folder, tiny_unet(), tiny_autoencoder(), LENGTH, WIDTH)
+    write_decoder(folder, tiny_unet(**POOLED), tiny_autoencoder(), LENGTH, WIDTH)
     return folder
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("linear", [False, True])
-def test_untrained_it_draws_every_frame_as_the_picture_decoder_would(linear):
-    image_unet = tiny_unet(use_linear_projection=linear)
+@pytest.mark.parametrize("changes", [{}, {"use_linear_projection": True}, POOLED], ids=["plain", "linear", "pooled"])
+def test_untrained_it_draws_every_frame_as_the_picture_decoder_would(changes):
+    image_unet = tiny_unet(**changes)
     unet = new_video_unet(image_unet).eval()
+    assert type(unet) is (PocketUNet3DConditionModel if changes == POOLED else UNet3DConditionModel)
     still, condition, times = torch.randn(2, 8, 1, 4, 4), torch.randn(2, LENGTH, WIDTH), torch.tensor([7, 900])
     clips = torch.cat([still.expand(-1, -1, 2, -1, -1), torch.randn(2, 8, 3, 4, 4)], 2)
     made = unet(clips, times, encoder_hidden_states=condition).sample
@@ -51,9 +54,26 @@ def test_untrained_it_draws_every_frame_as_the_picture_decoder_would(linear):
         torch.testing.assert_close(made[:, :, number], expected, atol=1e-4, rtol=1e-4)
 
 
+@torch.no_grad()
+def test_each_clip_of_a_batch_is_drawn_by_its_own_pooled_condition():
+    unet = new_video_unet(tiny_unet(**POOLED)).eval()
+    clips, times = torch.randn(2, 8, 3, 4, 4), torch.tensor([7, 900])
+    condition = torch.randn(2, LENGTH, WIDTH)
+    both = unet(clips, times, encoder_hidden_states=condition).sample
+    for number in range(2):
+        one = slice(number, number + 1)
+        alone = unet(clips[one], times[one], encoder_hidden_states=condition[one]).sample
+        torch.testing.assert_close(both[one], alone, atol=1e-4, rtol=1e-4)
+
+
 def test_heads_of_different_sizes_are_refused():
     with pytest.raises(ValueError, match=r"\[4, 8\] channels"):
         new_video_unet(tiny_unet(attention_head_dim=(2, 2)))
+
+
+def test_another_addition_to_the_timesteps_is_refused():
+    with pytest.raises(ValueError, match="adds 'text' with 4 heads"):
+        new_video_unet(tiny_unet(**{**POOLED, "addition_embed_type_num_heads": 4}))
 
 
 def trained(image_folder):
@@ -72,9 +92,12 @@ def test_only_what_was_trained_is_written_and_all_is_read(image_folder):
     open_to_training = {name for name, parameter in unet.named_parameters() if parameter.requires_grad}
     assert own == open_to_training
     assert any(".attn2." in name for name in own)
+    assert any("add_embedding." in name for name in own)
     assert not any(".resnets." in name for name in own)
     for name, value in load_component(folder, "unet").state_dict().items():
         assert torch.equal(value, unet.state_dict()[name]), name
+    whole = sum(value.numel() for value in unet.state_dict().values())
+    assert component_sizes(folder) == component_sizes(image_folder) | {"unet": whole}
     decoder = VideoDecoder(folder, {"steps": 2, "guidance_scale": 2.0, "frames": 3, "fps": 8})
     assert decoder.prompt_shape == (LENGTH, WIDTH)
     clip = decoder.generate(torch.randn(1, LENGTH, WIDTH), decoder.settings)
@@ -94,6 +117,7 @@ def test_it_trains_on_a_cpu_from_its_start(image_folder):
     assert any("temp_convs" in name for name in moved)
     assert any("temp_attentions" in name for name in moved)
     assert any(".attn2." in name for name in moved)
+    assert any("add_embedding.pool." in name for name in moved)
     assert not any(".resnets." in name for name in moved)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 WORDS = {
+    "language": "en",
     "title": "NExT-GPT",
     "tagline": "Talk in words, pictures, clips and sounds, and get any of them back.",
     "ask": "Write a message, or drop a picture, clip or sound",
@@ -80,6 +81,17 @@ WORDS = {
     "export": "Export",
     "import": "Import",
     "nothing_to_export": "There is nothing to export yet.",
+    "share": "Share",
+    "share_sure": "Make a copy of this conversation, as it is now, for everyone who has its link?",
+    "nothing_to_share": "There is nothing to share yet.",
+    "shared": "Everyone who has this link can see a copy:",
+    "copy_link": "Copy the link",
+    "unshare": "Stop sharing",
+    "shared_notice": "A copy of a conversation with NExT-GPT as it was on {date}. What the answers show was made by a "
+    "machine. It goes when its owner takes it back, at the latest {days} days after the conversation's last change.",
+    "camera": "Take a picture",
+    "shoot": "Take it",
+    "camera_failed": "The camera cannot be used. Allow it for this page in the browser, or attach a file instead.",
     "kept": "Kept on this server for {days} days after the last message, for this browser only.",
     "passing": "This browser sends no cookie: conversations end with this page.",
     # settings
@@ -89,6 +101,9 @@ WORDS = {
     "auto": "as asked",
     "always": "always",
     "never": "never",
+    "estimate_image": "With these settings a picture takes about {seconds} s.",
+    "estimate_video": "With these settings a video takes about {seconds} s.",
+    "estimate_audio": "With these settings a sound takes about {seconds} s.",
     "steps": "Steps",
     "guidance_scale": "Guidance",
     "height": "Height",

@@ -16,6 +16,7 @@ from nextgpt_core.pocket.sounds.waves import (
     clock,
     decay,
     drive,
+    lasting,
     modes,
     noise,
     regular,
@@ -26,6 +27,7 @@ from nextgpt_core.pocket.sounds.waves import (
     sound,
     square,
     swell,
+    swing,
     tone,
     wander,
 )
@@ -150,9 +152,8 @@ def modem(rng: Rng) -> Array:
     while second < SECONDS - 0.2:
         seconds = rng.uniform(0.2, 0.6)
         if rng.random() < 0.5:
-            pitch = np.repeat(rng.choice((980, 1180, 1650, 1850, 2100), round(seconds / 0.008) + 1), 128)[
-                : round(seconds * RATE)
-            ]
+            steps = rng.choice((980, 1180, 1650, 1850, 2100), round(seconds / 0.008) + 1)
+            pitch = np.repeat(steps, 128)[: round(seconds * RATE)]
             add(out, tone(pitch, (1, 0.1), seconds), second)
         else:
             add(out, noise(rng, 600, 3200, seconds=seconds), second, 0.7)
@@ -202,8 +203,7 @@ def geiger(rng: Rng) -> Array:
 @sound("laser")
 def laser(rng: Rng) -> Array:
     out = silence()
-    for second in regular(rng, rng.uniform(0.35, 0.8), 0.1):
-        seconds = rng.uniform(0.18, 0.35)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(0.35, 0.8), 0.1), 0.18, 0.35):
         sweep = np.geomspace(rng.uniform(2500, 4500), rng.uniform(150, 400), round(seconds * RATE))
         add(out, saw(sweep, seconds, 8) * decay(seconds, seconds / 2), second)
     return out
@@ -211,7 +211,7 @@ def laser(rng: Rng) -> Array:
 
 @sound("ufo")
 def ufo(rng: Rng) -> Array:
-    waver = np.sin(2 * np.pi * rng.uniform(5, 8) * clock())
+    waver = swing(rng.uniform(5, 8))
     return tone(rng.uniform(600, 900) * (1 + 0.25 * waver) * wander(rng, 1, 0.9, 1.1), (1, 0.2, 0.1))
 
 
@@ -250,11 +250,8 @@ def power_up(rng: Rng) -> Array:
     out, base = silence(), rng.uniform(300, 420)
     for second in (0.1, 2.1):
         for i in range(14):
-            add(
-                out,
-                square(base * 2 ** ((4 * (i % 3) + 2 * (i // 3) + i) / 12), 0.09) * swell(0.09, 0.05, 0.2),
-                second + 0.09 * i,
-            )
+            pitch = base * 2 ** ((4 * (i % 3) + 2 * (i // 3) + i) / 12)
+            add(out, square(pitch, 0.09) * swell(0.09, 0.05, 0.2), second + 0.09 * i)
     return out
 
 
@@ -271,15 +268,14 @@ def game_over(rng: Rng) -> Array:
 @sound("wrong answer buzzer")
 def buzzer(rng: Rng) -> Array:
     out, pitch = silence(), rng.uniform(90, 150)
-    for second in regular(rng, rng.uniform(1.2, 1.6), 0.02, 0.1):
-        seconds = rng.uniform(0.6, 0.9)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(1.2, 1.6), 0.02, 0.1), 0.6, 0.9):
         add(out, (square(pitch, seconds, 40) + square(pitch * 1.06, seconds, 40)) * swell(seconds, 0.02, 0.02), second)
     return out
 
 
 @sound("theremin")
 def theremin(rng: Rng) -> Array:
-    pitch = wander(rng, 1.4, 330, 900) * (1 + 0.02 * np.sin(2 * np.pi * 6 * clock()))
+    pitch = wander(rng, 1.4, 330, 900) * (1 + 0.02 * swing(6))
     return tone(pitch, (1, 0.25, 0.08)) * wander(rng, 1, 0.5, 1)
 
 

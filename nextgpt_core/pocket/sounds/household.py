@@ -13,8 +13,10 @@ from nextgpt_core.pocket.sounds.waves import (
     burst,
     clock,
     formant,
+    lasting,
     modes,
     noise,
+    pulses,
     regular,
     room,
     saw,
@@ -23,6 +25,7 @@ from nextgpt_core.pocket.sounds.waves import (
     sound,
     square,
     swell,
+    swing,
     tone,
     wander,
 )
@@ -116,8 +119,7 @@ def door_slam(rng: Rng) -> Array:
 @sound("creaking door")
 def creaking_door(rng: Rng) -> Array:
     out = 0.001 * noise(rng)
-    for second in regular(rng, rng.uniform(1.8, 2.4), 0.05, 0.1):
-        seconds = rng.uniform(1.1, 1.6)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(1.8, 2.4), 0.05, 0.1), 1.1, 1.6):
         creak = saw(wander(rng, 2.5, 45, 150, seconds), seconds, 60)
         add(out, formant(creak, (rng.uniform(700, 1100), 1900, 3200), 0.2) * swell(seconds, 0.2, 0.3), second)
     return room(out, rng, 0.6, 0.2)
@@ -126,9 +128,8 @@ def creaking_door(rng: Rng) -> Array:
 @sound("sawing")
 def sawing(rng: Rng) -> Array:
     out = silence()
-    for i, second in enumerate(regular(rng, rng.uniform(0.38, 0.6), 0.03)):
-        seconds = rng.uniform(0.28, 0.36)
-        teeth = 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(70, 110) * clock(seconds))
+    for i, (second, seconds) in enumerate(lasting(rng, regular(rng, rng.uniform(0.38, 0.6), 0.03), 0.28, 0.36)):
+        teeth = 0.5 + 0.5 * swing(rng.uniform(70, 110), seconds)
         stroke = noise(rng, 700 if i % 2 else 1100, 5500, 0.3, seconds) * teeth * swell(seconds, 0.4, 0.4)
         add(out, stroke, second)
     return out
@@ -138,11 +139,8 @@ def sawing(rng: Rng) -> Array:
 def hammer(rng: Rng) -> Array:
     out, pitch = silence(), rng.uniform(800, 1600)
     for second in regular(rng, rng.uniform(0.4, 0.75), 0.05):
-        add(
-            out,
-            modes((pitch, pitch * 2.2, pitch * 3.7), (0.05, 0.03, 0.02), 0.3) + burst(rng, 100, 1200, 0.3, 0.02),
-            second,
-        )
+        ring = modes((pitch, pitch * 2.2, pitch * 3.7), (0.05, 0.03, 0.02), 0.3)
+        add(out, ring + burst(rng, 100, 1200, 0.3, 0.02), second)
     return room(out, rng, 0.4, 0.15)
 
 
@@ -180,12 +178,8 @@ def bouncing(rng: Rng) -> Array:
     out, second, gap = silence(), rng.uniform(0.05, 0.3), rng.uniform(0.5, 0.7)
     pitch = rng.uniform(110, 200)
     while second < SECONDS - 0.1 and gap > 0.03:
-        add(
-            out,
-            modes((pitch, pitch * 2.1), (0.05, 0.02), 0.25) + 0.3 * burst(rng, 300, 2500, 0.25, 0.01),
-            second,
-            gap / 0.7,
-        )
+        bounce = modes((pitch, pitch * 2.1), (0.05, 0.02), 0.25) + 0.3 * burst(rng, 300, 2500, 0.25, 0.01)
+        add(out, bounce, second, gap / 0.7)
         second += gap
         gap *= 0.82
     return room(out, rng, 0.5, 0.15)
@@ -204,12 +198,8 @@ def table_tennis(rng: Rng) -> Array:
 def typewriter(rng: Rng) -> Array:
     out = silence()
     for second in regular(rng, rng.uniform(0.12, 0.19), 0.25):
-        add(
-            out,
-            burst(rng, 800, 6500, 0.07, 0.008) + 0.4 * modes((2600, 4100), (0.02, 0.01), 0.07),
-            second,
-            rng.uniform(0.6, 1),
-        )
+        stroke = burst(rng, 800, 6500, 0.07, 0.008) + 0.4 * modes((2600, 4100), (0.02, 0.01), 0.07)
+        add(out, stroke, second, rng.uniform(0.6, 1))
     if rng.random() < 0.6:
         add(out, modes((2900, 4400), (0.4, 0.2), 1.2), rng.uniform(2, 3.3), 0.6)
     return out
@@ -219,12 +209,8 @@ def typewriter(rng: Rng) -> Array:
 def typing(rng: Rng) -> Array:
     out = 0.002 * noise(rng)
     for second in regular(rng, rng.uniform(0.11, 0.18), 0.3):
-        add(
-            out,
-            burst(rng, 1500, 5500, 0.03, 0.004) + 0.5 * burst(rng, 200, 700, 0.03, 0.006),
-            second,
-            rng.uniform(0.3, 1),
-        )
+        key = burst(rng, 1500, 5500, 0.03, 0.004) + 0.5 * burst(rng, 200, 700, 0.03, 0.006)
+        add(out, key, second, rng.uniform(0.3, 1))
     return out
 
 
@@ -251,27 +237,16 @@ def cash_register(rng: Rng) -> Array:
 @sound("zipper")
 def zipper(rng: Rng) -> Array:
     out = silence()
-    for second in regular(rng, rng.uniform(0.9, 1.4), 0.05):
-        seconds = rng.uniform(0.4, 0.7)
-        teeth = (
-            np.maximum(
-                0, np.sin(2 * np.pi * np.cumsum(np.linspace(60, rng.uniform(120, 220), round(seconds * RATE))) / RATE)
-            )
-            ** 4
-        )
-        add(
-            out,
-            noise(rng, 1500, 7500, seconds=seconds) * teeth[: round(seconds * RATE)] * swell(seconds, 0.2, 0.1),
-            second,
-        )
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(0.9, 1.4), 0.05), 0.4, 0.7):
+        teeth = pulses(np.linspace(60, rng.uniform(120, 220), round(seconds * RATE)), 4)
+        add(out, noise(rng, 1500, 7500, seconds=seconds) * teeth * swell(seconds, 0.2, 0.1), second)
     return out
 
 
 @sound("spray")
 def spray(rng: Rng) -> Array:
     out = silence()
-    for second in regular(rng, rng.uniform(0.8, 1.3), 0.05):
-        seconds = rng.uniform(0.35, 0.6)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(0.8, 1.3), 0.05), 0.35, 0.6):
         add(out, noise(rng, 2000, 7800, -0.5, seconds) * swell(seconds, 0.05, 0.1), second)
     return out
 
@@ -279,10 +254,9 @@ def spray(rng: Rng) -> Array:
 @sound("referee whistle")
 def referee(rng: Rng) -> Array:
     out, pitch = silence(), rng.uniform(2500, 3300)
-    for second in regular(rng, rng.uniform(0.9, 1.5), 0.05):
-        seconds = rng.uniform(0.5, 0.8)
-        pea = 1 + 0.03 * np.sin(2 * np.pi * rng.uniform(28, 40) * clock(seconds))
-        trill = 0.6 + 0.4 * np.sin(2 * np.pi * 33 * clock(seconds))
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(0.9, 1.5), 0.05), 0.5, 0.8):
+        pea = 1 + 0.03 * swing(rng.uniform(28, 40), seconds)
+        trill = 0.6 + 0.4 * swing(33, seconds)
         blow = tone(pitch * pea, (1, 0.2), seconds) * trill + 0.1 * noise(rng, 2000, 6000, seconds=seconds)
         add(out, blow * swell(seconds, 0.06, 0.06), second)
     return out
@@ -291,14 +265,10 @@ def referee(rng: Rng) -> Array:
 @sound("slide whistle")
 def slide_whistle(rng: Rng) -> Array:
     out = silence()
-    for second in regular(rng, rng.uniform(1.0, 1.4), 0.02, 0.1):
-        seconds = rng.uniform(0.7, 0.9)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(1.0, 1.4), 0.02, 0.1), 0.7, 0.9):
         ends = (500, 1700) if rng.random() < 0.5 else (1700, 500)
-        add(
-            out,
-            tone(np.geomspace(*ends, round(seconds * RATE)), (1, 0.1, 0.05), seconds) * swell(seconds, 0.1, 0.15),
-            second,
-        )
+        glide = np.geomspace(*ends, round(seconds * RATE))
+        add(out, tone(glide, (1, 0.1, 0.05), seconds) * swell(seconds, 0.1, 0.15), second)
     return out
 
 

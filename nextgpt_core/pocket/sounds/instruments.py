@@ -30,6 +30,7 @@ _OWN_CENTRES = {
     "violin": 74, "trumpet": 68, "harmonica": 70, "bagpipes": 68, "string orchestra": 58, "banjo": 62,
 }  # fmt: skip
 _CHORDS = ("piano", "organ", "guitar", "synthesizer")
+_KICKS = ((0, 4), (0, 3, 4), (0, 4, 7), (0, 2, 5))  # eighths of a bar
 _SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9))
 
 
@@ -125,8 +126,7 @@ def _beat(kind: Kind, rng: Rng, pace: float) -> tuple[Note, ...]:
     notes = []
     if kind.name == "drum kit":
         bass, snare, hat, open_hat, cymbal = kind.numbers
-        kicks = rng.choice(((0, 4), (0, 3, 4), (0, 4, 7), (0, 2, 5)).__len__())
-        kicks = ((0, 4), (0, 3, 4), (0, 4, 7), (0, 2, 5))[kicks]
+        kicks = _KICKS[rng.choice(len(_KICKS))]
         for i, second in enumerate(np.arange(0.05, SECONDS - 0.05, 1 / pace / 1.3)):
             struck = [open_hat if i % 8 == 7 and rng.random() < 0.4 else hat]
             struck += [bass] * (i % 8 in kicks) + [snare] * (i % 4 == 2) + [cymbal] * (i == 0)

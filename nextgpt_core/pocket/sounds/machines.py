@@ -17,8 +17,10 @@ from nextgpt_core.pocket.sounds.waves import (
     decay,
     drive,
     formant,
+    lasting,
     modes,
     noise,
+    pulses,
     regular,
     room,
     saw,
@@ -26,6 +28,7 @@ from nextgpt_core.pocket.sounds.waves import (
     silence,
     sound,
     swell,
+    swing,
     tone,
     wander,
 )
@@ -45,9 +48,8 @@ def car_engine(rng: Rng) -> Array:
 @sound("accelerating car")
 def accelerating(rng: Rng) -> Array:
     rate = np.geomspace(rng.uniform(30, 45), rng.uniform(130, 190), LENGTH)
-    return band(firing(rng, rate, 60, 2500, 2.5) + 0.3 * saw(rate * 2, partials=12), 40, 3500) * np.linspace(
-        0.5, 1, LENGTH
-    )
+    engine = band(firing(rng, rate, 60, 2500, 2.5) + 0.3 * saw(rate * 2, partials=12), 40, 3500)
+    return engine * np.linspace(0.5, 1, LENGTH)
 
 
 @sound("motorcycle")
@@ -74,8 +76,7 @@ def racing_car(rng: Rng) -> Array:
 @sound("car horn")
 def car_horn(rng: Rng) -> Array:
     out, pitch = silence(), rng.uniform(330, 440)
-    for second in regular(rng, rng.uniform(0.8, 1.4), 0.06):
-        seconds = rng.uniform(0.3, 0.7)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(0.8, 1.4), 0.06), 0.3, 0.7):
         beep = saw(pitch, seconds) + saw(pitch * 1.26, seconds)
         add(out, formant(beep, (900, 1800, 2800), 0.5) * swell(seconds, 0.04, 0.06), second)
     return out
@@ -86,11 +87,8 @@ def ship_horn(rng: Rng) -> Array:
     out = silence()
     seconds = rng.uniform(2.4, 3.4)
     pitch = rng.uniform(70, 115)
-    add(
-        out,
-        drive(saw(pitch, seconds) + 0.7 * saw(pitch * 1.5, seconds), 2) * swell(seconds, 0.08, 0.12),
-        rng.uniform(0.1, 0.5),
-    )
+    blast = drive(saw(pitch, seconds) + 0.7 * saw(pitch * 1.5, seconds), 2) * swell(seconds, 0.08, 0.12)
+    add(out, blast, rng.uniform(0.1, 0.5))
     return room(band(out, 50, 1800), rng, 1.8, 0.3)
 
 
@@ -108,12 +106,8 @@ def steam_train(rng: Rng) -> Array:
     out, period = 0.05 * noise(rng, 60, 500, 1), rng.uniform(0.22, 0.42)
     for i, second in enumerate(regular(rng, period, 0.02)):
         seconds = period * 0.8
-        add(
-            out,
-            noise(rng, 250, 3500, 0.5, seconds) * decay(seconds, period / 4, 0.03),
-            second,
-            1 if i % 4 == 0 else 0.65,
-        )
+        puff = noise(rng, 250, 3500, 0.5, seconds) * decay(seconds, period / 4, 0.03)
+        add(out, puff, second, 1 if i % 4 == 0 else 0.65)
     return out
 
 
@@ -139,18 +133,15 @@ def railway_crossing(rng: Rng) -> Array:
 @sound("helicopter")
 def helicopter(rng: Rng) -> Array:
     rate = np.full(LENGTH, rng.uniform(10, 15))
-    chop = np.maximum(0, np.sin(2 * np.pi * np.cumsum(rate) / RATE)) ** 5
+    chop = pulses(rate, 5)
     return noise(rng, 50, 1200, 0.8) * (0.12 + chop) + 0.12 * saw(rng.uniform(180, 260), partials=10)
 
 
 @sound("propeller plane")
 def propeller(rng: Rng) -> Array:
     pitch = rng.uniform(80, 120) * (1 - 0.06 * clock() / SECONDS)
-    return band(
-        saw(pitch, partials=30) * wander(rng, 6, 0.8, 1) + 0.5 * saw(pitch * 1.015) + 0.2 * noise(rng, 100, 2500, 0.6),
-        60,
-        3000,
-    )
+    blades = saw(pitch, partials=30) * wander(rng, 6, 0.8, 1) + 0.5 * saw(pitch * 1.015)
+    return band(blades + 0.2 * noise(rng, 100, 2500, 0.6), 60, 3000)
 
 
 @sound("jet plane")
@@ -184,18 +175,11 @@ def hair_dryer(rng: Rng) -> Array:
 @sound("electric drill")
 def drill(rng: Rng) -> Array:
     out = silence()
-    for second in regular(rng, rng.uniform(1.1, 1.6), 0.05, 0.1):
-        seconds = rng.uniform(0.8, 1.1)
-        pitch = (
-            rng.uniform(320, 480)
-            * (0.5 + 0.5 * np.minimum(1, clock(seconds) / 0.2))
-            * wander(rng, 5, 0.9, 1.05, seconds)
-        )
-        whirr = (
-            saw(pitch, seconds)
-            + 0.5 * tone(pitch * 3.1, (1, 0.5), seconds)
-            + 0.3 * noise(rng, 500, 6000, seconds=seconds)
-        )
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(1.1, 1.6), 0.05, 0.1), 0.8, 1.1):
+        pitch = rng.uniform(320, 480) * (0.5 + 0.5 * np.minimum(1, clock(seconds) / 0.2))
+        pitch = pitch * wander(rng, 5, 0.9, 1.05, seconds)
+        whirr = saw(pitch, seconds) + 0.5 * tone(pitch * 3.1, (1, 0.5), seconds)
+        whirr = whirr + 0.3 * noise(rng, 500, 6000, seconds=seconds)
         add(out, whirr * swell(seconds, 0.08, 0.15), second)
     return out
 
@@ -222,7 +206,7 @@ def sewing(rng: Rng) -> Array:
 
 @sound("washing machine")
 def washing_machine(rng: Rng) -> Array:
-    turn = 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.7, 1.2) * clock())
+    turn = 0.5 + 0.5 * swing(rng.uniform(0.7, 1.2))
     return noise(rng, 60, 900, 0.9) * (0.25 + turn**2) + 0.3 * tone(rng.uniform(95, 125), (1, 0.4, 0.2))
 
 
@@ -234,7 +218,7 @@ def blender(rng: Rng) -> Array:
 
 @sound("fan")
 def fan(rng: Rng) -> Array:
-    blades = 0.75 + 0.25 * np.sin(2 * np.pi * rng.uniform(18, 30) * clock())
+    blades = 0.75 + 0.25 * swing(rng.uniform(18, 30))
     return noise(rng, 60, 2200, 0.9) * blades + 0.15 * tone(100, (1, 0.6, 0.3))
 
 

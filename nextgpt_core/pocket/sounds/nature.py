@@ -14,7 +14,9 @@ from nextgpt_core.pocket.sounds.waves import (
     clock,
     decay,
     formant,
+    lasting,
     noise,
+    pulses,
     regular,
     room,
     saw,
@@ -23,6 +25,7 @@ from nextgpt_core.pocket.sounds.waves import (
     silence,
     sound,
     swell,
+    swing,
     tone,
     wander,
 )
@@ -47,9 +50,8 @@ def heavy_rain(rng: Rng) -> Array:
 @sound("wind")
 def wind(rng: Rng) -> Array:
     gusts = wander(rng, rng.uniform(0.6, 1.2), 0.25, 1.0)
-    return (
-        band(noise(rng, 60, rng.uniform(400, 900), 1.0), 40, 1200) * gusts + 0.1 * noise(rng, 300, 2000, 1) * gusts**2
-    )
+    low = band(noise(rng, 60, rng.uniform(400, 900), 1.0), 40, 1200)
+    return low * gusts + 0.1 * noise(rng, 300, 2000, 1) * gusts**2
 
 
 @sound("howling wind")
@@ -62,8 +64,7 @@ def howling_wind(rng: Rng) -> Array:
 @sound("ocean waves")
 def ocean_waves(rng: Rng) -> Array:
     out = 0.12 * noise(rng, 80, 3000, 1.2)
-    for second in regular(rng, rng.uniform(1.7, 2.6), 0.1, rng.uniform(-0.3, 0.5)):
-        seconds = rng.uniform(2.2, 3.2)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(1.7, 2.6), 0.1, rng.uniform(-0.3, 0.5)), 2.2, 3.2):
         wave = noise(rng, 150, 6500, 0.8, seconds) * swell(seconds, rng.uniform(0.25, 0.45), 0.55)
         add(out, wave, max(0, second), rng.uniform(0.7, 1))
     return out
@@ -146,9 +147,9 @@ def fire(rng: Rng) -> Array:
 @sound("crickets")
 def crickets(rng: Rng) -> Array:
     pitch, out = rng.uniform(3800, 5200), 0.01 * noise(rng, 200, 4000, 1)
-    pulses, gap = int(rng.integers(3, 6)), rng.uniform(0.02, 0.03)
+    chirps, gap = int(rng.integers(3, 6)), rng.uniform(0.02, 0.03)
     for second in regular(rng, rng.uniform(0.35, 0.7), 0.03):
-        for i in range(pulses):
+        for i in range(chirps):
             add(out, tone(pitch, seconds=0.016) * swell(0.016), second + i * gap, 0.6 + 0.1 * i)
     return out
 
@@ -190,8 +191,7 @@ def cuckoo(rng: Rng) -> Array:
 @sound("duck")
 def duck(rng: Rng) -> Array:
     out, pitch = 0.003 * noise(rng), rng.uniform(170, 260)
-    for second in regular(rng, rng.uniform(0.32, 0.6), 0.08):
-        seconds = rng.uniform(0.16, 0.26)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(0.32, 0.6), 0.08), 0.16, 0.26):
         glide = pitch * (1.15 - 0.3 * clock(seconds) / seconds)
         add(out, formant(saw(glide, seconds), (1300, 2400, 700), 0.25) * swell(seconds, 0.15, 0.4), second)
     return out
@@ -200,14 +200,10 @@ def duck(rng: Rng) -> Array:
 @sound("crow")
 def crow(rng: Rng) -> Array:
     out, pitch = 0.003 * noise(rng), rng.uniform(380, 520)
-    for second in regular(rng, rng.uniform(0.6, 0.95), 0.06):
-        seconds = rng.uniform(0.3, 0.45)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(0.6, 0.95), 0.06), 0.3, 0.45):
         caw = saw(pitch * (1 + 0.15 * swell(seconds)) * (1 + 0.08 * noise(rng, 20, 150, seconds=seconds)), seconds)
-        add(
-            out,
-            formant(caw + 0.5 * noise(rng, 500, 5000, seconds=seconds), (1500, 1100, 2600), 0.3) * swell(seconds),
-            second,
-        )
+        caw = formant(caw + 0.5 * noise(rng, 500, 5000, seconds=seconds), (1500, 1100, 2600), 0.3)
+        add(out, caw * swell(seconds), second)
     return out
 
 
@@ -215,15 +211,14 @@ def crow(rng: Rng) -> Array:
 def wolf(rng: Rng) -> Array:
     share = clock() / SECONDS
     pitch = rng.uniform(330, 450) * (0.75 + 0.5 * np.minimum(1, share * 4)) * (1 - 0.35 * np.maximum(0, share - 0.6))
-    howl = tone(pitch * (1 + 0.006 * np.sin(2 * np.pi * 5 * clock())), (1, 0.4, 0.12, 0.05)) * swell(SECONDS, 0.15, 0.4)
+    howl = tone(pitch * (1 + 0.006 * swing(5)), (1, 0.4, 0.12, 0.05)) * swell(SECONDS, 0.15, 0.4)
     return room(howl, rng, 1.6, 0.35) + 0.003 * noise(rng)
 
 
 @sound("snake")
 def snake(rng: Rng) -> Array:
     out = silence()
-    for second in regular(rng, rng.uniform(1.1, 1.7), 0.05):
-        seconds = rng.uniform(0.7, 1.1)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(1.1, 1.7), 0.05), 0.7, 1.1):
         add(out, noise(rng, 3200, 7800, -0.3, seconds) * swell(seconds, 0.2, 0.5), second)
     return out
 
@@ -231,8 +226,7 @@ def snake(rng: Rng) -> Array:
 @sound("pig")
 def pig(rng: Rng) -> Array:
     out = 0.003 * noise(rng)
-    for second in regular(rng, rng.uniform(0.4, 0.8), 0.15):
-        seconds = rng.uniform(0.18, 0.35)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(0.4, 0.8), 0.15), 0.18, 0.35):
         rattle = saw(rng.uniform(55, 90) * (1 + 0.1 * noise(rng, 5, 60, seconds=seconds)), seconds, 60)
         snort = rattle + 0.8 * noise(rng, 200, 3000, 0.5, seconds)
         add(out, formant(snort, (500, 1100, 2300), 0.35) * swell(seconds, 0.2, 0.5), second, rng.uniform(0.6, 1))
@@ -241,9 +235,9 @@ def pig(rng: Rng) -> Array:
 
 @sound("purring cat")
 def purring(rng: Rng) -> Array:
-    pulses = np.maximum(0, np.sin(2 * np.pi * np.cumsum(wander(rng, 1, 23, 28)) / 16000)) ** 6
+    rattle = pulses(wander(rng, 1, 23, 28), 6)
     breath = 0.55 + 0.45 * np.sin(2 * np.pi * clock() / rng.uniform(1.3, 2) + rng.uniform(0, 6))
-    return noise(rng, 60, 700, 0.8) * pulses * breath
+    return noise(rng, 60, 700, 0.8) * rattle * breath
 
 
 @sound("woodpecker")

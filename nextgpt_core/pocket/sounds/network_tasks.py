@@ -15,14 +15,13 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nextgpt_core.decoders.folder import save_folder
+from nextgpt_core.decoders.folder import save_folder, save_network
 from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
 from nextgpt_core.decoders.vocoder import BANDS, HOP, SpectralVocoder, mel_spectrogram, stft
 from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_scheduler
 from nextgpt_core.pocket.sounds.clips import Clips
 from nextgpt_core.pocket.sounds.spectrograms import sheet
 from nextgpt_core.pocket.sounds.waves import LENGTH
-from nextgpt_core.storage import save_tensors
 
 FRAMES = LENGTH // HOP
 _RESOLUTIONS = (256, 512, 1024, 2048)  # samples in a window
@@ -58,7 +57,7 @@ class VocoderTask:
         sheet([list(given), list(made)], [self._clips.clips[row].caption for row in rows], path)
 
     def export(self, network: SpectralVocoder, folder: Path) -> None:
-        export_network(network, folder)
+        save_network(network, folder)
 
 
 class MelAutoencoderTask:
@@ -84,7 +83,7 @@ class MelAutoencoderTask:
         sheet([list(given[:, 0]), list(network(given)[:, 0])], [""] * _SAMPLES, path)
 
     def export(self, network: MelAutoencoder, folder: Path) -> None:
-        export_network(network, folder)
+        save_network(network, folder)
 
 
 class SoundDenoiserTask(DenoiserTask):
@@ -125,11 +124,6 @@ def write_audio_decoder(
         "tokenizer": None,
     }
     save_folder(folder, "AudioLDMPipeline", components, torch.zeros(1, 1, width), bits)
-
-
-def export_network(network: SpectralVocoder | MelAutoencoder, folder: Path) -> None:
-    network.save_config(folder)
-    save_tensors(network.state_dict(), folder / "diffusion_pytorch_model.safetensors", bits=32)
 
 
 def spectral_distance(made: Tensor, wave: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from nextgpt_core.pocket.sounds.waves import (
     clock,
     decay,
     formant,
+    lasting,
     noise,
     regular,
     room,
@@ -22,6 +23,7 @@ from nextgpt_core.pocket.sounds.waves import (
     silence,
     sound,
     swell,
+    swing,
     tone,
     wander,
 )
@@ -70,12 +72,8 @@ def cheering(rng: Rng) -> Array:
     for _ in range(40):
         seconds = rng.uniform(0.5, 1.6)
         voice = saw(rng.uniform(180, 520) * wander(rng, 3, 0.9, 1.15, seconds), seconds, 14)
-        add(
-            out,
-            formant(voice, (rng.uniform(600, 900), 1300, 2600), 0.3) * swell(seconds),
-            rng.uniform(0, SECONDS - 0.4),
-            0.25,
-        )
+        voice = formant(voice, (rng.uniform(600, 900), 1300, 2600), 0.3) * swell(seconds)
+        add(out, voice, rng.uniform(0, SECONDS - 0.4), 0.25)
     return out
 
 
@@ -94,8 +92,7 @@ def laughter(rng: Rng) -> Array:
 @sound("crying baby")
 def baby(rng: Rng) -> Array:
     out, pitch = 0.002 * noise(rng), rng.uniform(400, 520)
-    for second in regular(rng, rng.uniform(1.0, 1.4), 0.05, 0.1):
-        seconds = rng.uniform(0.7, 1.0)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(1.0, 1.4), 0.05, 0.1), 0.7, 1.0):
         glide = pitch * (0.85 + 0.3 * swell(seconds, 0.2, 0.6)) * (1 + 0.02 * noise(rng, 8, 40, seconds=seconds))
         add(out, formant(saw(glide, seconds), (1100, 1600, 3300), 0.3) * swell(seconds, 0.1, 0.3), second)
     return out
@@ -104,14 +101,10 @@ def baby(rng: Rng) -> Array:
 @sound("snoring")
 def snoring(rng: Rng) -> Array:
     out = 0.002 * noise(rng)
-    for second in regular(rng, rng.uniform(1.7, 2.2), 0.03, rng.uniform(0.05, 0.3)):
-        seconds = rng.uniform(0.9, 1.2)
+    for second, seconds in lasting(rng, regular(rng, rng.uniform(1.7, 2.2), 0.03, rng.uniform(0.05, 0.3)), 0.9, 1.2):
         rasp = saw(rng.uniform(38, 60) * wander(rng, 8, 0.9, 1.1, seconds), seconds, 80)
-        add(
-            out,
-            formant(rasp + 0.6 * noise(rng, 100, 2000, 0.6, seconds), (280, 650, 1600), 0.4) * swell(seconds),
-            second,
-        )
+        rasp = rasp + 0.6 * noise(rng, 100, 2000, 0.6, seconds)
+        add(out, formant(rasp, (280, 650, 1600), 0.4) * swell(seconds), second)
     return out
 
 
@@ -130,13 +123,9 @@ def human_whistle(rng: Rng) -> Array:
     while second < SECONDS - 0.3:
         seconds = rng.uniform(0.2, 0.5)
         pitch = base * 2 ** (rng.choice((0, 2, 4, 5, 7, 9, 12)) / 12)
-        glide = pitch * (1 + 0.006 * np.sin(2 * np.pi * 6 * clock(seconds)))
-        add(
-            out,
-            (tone(glide, (1, 0.03), seconds) + 0.05 * noise(rng, 800, 4000, seconds=seconds))
-            * swell(seconds, 0.15, 0.2),
-            second,
-        )
+        glide = pitch * (1 + 0.006 * swing(6, seconds))
+        blow = tone(glide, (1, 0.03), seconds) + 0.05 * noise(rng, 800, 4000, seconds=seconds)
+        add(out, blow * swell(seconds, 0.15, 0.2), second)
         second += seconds + rng.uniform(0, 0.1)
     return out
 

@@ -39,15 +39,19 @@ def picture(spectrogram: np.ndarray) -> Image.Image:
     return Image.fromarray((_COLOURS[first] * (1 - share) + _COLOURS[first + 1] * share).astype(np.uint8))
 
 
-def sheet(rows: Sequence[Sequence[np.ndarray | Tensor]], captions: Sequence[str], path: Path) -> None:
-    """Spectrograms in columns, a caption above each, as the picture file that the path's suffix says."""
+def sheet(
+    rows: Sequence[Sequence[np.ndarray | Tensor]], captions: Sequence[str], path: Path, columns: int = 6
+) -> None:
+    """Each caption above its spectrograms, one from each of `rows`; the picture file that the path's suffix says."""
     width, height, top = 260, 68, 14
-    page = Image.new("RGB", (width * len(captions), top + height * len(rows)), "white")
+    block = top + height * len(rows)
+    page = Image.new("RGB", (width * min(columns, len(captions)), block * -(-len(captions) // columns)), "white")
     pen = ImageDraw.Draw(page)
-    for column, caption in enumerate(captions):
-        pen.text((column * width + 2, 1), caption[:42], "black")
+    for place, caption in enumerate(captions):
+        left, above = place % columns * width, place // columns * block
+        pen.text((left + 2, above + 1), caption[:42], "black")
         for line, row in enumerate(rows):
-            shown = picture(np.asarray(row[column], np.float32)).resize((width - 4, height - 4))
-            page.paste(shown, (column * width, top + line * height))
+            shown = picture(np.asarray(row[place], np.float32)).resize((width - 4, height - 4))
+            page.paste(shown, (left, above + top + line * height))
     path.parent.mkdir(parents=True, exist_ok=True)
     page.save(path, quality=80)

@@ -6,10 +6,8 @@ stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from nextgpt_core.decoders.audio import AudioDecoder
+from nextgpt_core.decoders.folder import load_network, save_network
 from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
 from nextgpt_core.decoders.sentence_condition import SentenceCondition
 from nextgpt_core.decoders.vocoder import SpectralVocoder, mel_spectrogram
@@ -27,12 +26,10 @@ from nextgpt_core.pocket.sounds.rows import Row, draw_rows
 from nextgpt_core.pocket.sounds.spectrograms import build_spectrograms, sheet
 from nextgpt_core.pocket.sounds.waves import SECONDS
 from nextgpt_core.pocket.training import Plan, train
-from nextgpt_core.storage import load_tensors
 
 SETTINGS = {"steps": 16, "guidance_scale": 2.5, "seconds": SECONDS}
 SHARD = 1000  # rows a shard
 SAMPLES = ("a dog barking", "a siren", "rain", "a slow piano melody", "a fast snare drum rhythm", "a church bell")
-Network = TypeVar("Network", SpectralVocoder, MelAutoencoder)
 
 
 @dataclass(frozen=True)
@@ -75,8 +72,8 @@ def fit_autoencoder(folder: Path, spectrograms: np.ndarray, clips: Clips) -> Mel
         rows = clips.rows(held_out=False)
         some = spectrograms[rows[:: max(1, len(rows) // 1000)]].astype(np.float32)
         network = MelAutoencoder()
-        network.fit(torch.from_numpy(some).unsqueeze(1))
-        tasks.export_network(network, folder)
+        network.start_from_patches(torch.from_numpy(some).unsqueeze(1))
+        save_network(network, folder)
     return load_network(MelAutoencoder, folder)
 
 
@@ -157,10 +154,3 @@ def encode(autoencoder: MelAutoencoder, clips: Clips, rows: list[Row]) -> np.nda
         spectrograms = mel_spectrogram(torch.from_numpy(waves)).unsqueeze(1)
         parts.append(autoencoder.encode(spectrograms).latent)
     return torch.cat(parts).numpy().astype(np.float16)
-
-
-def load_network(kind: Callable[..., Network], folder: Path) -> Network:
-    """Reads an exported vocoder or autoencoder."""
-    network = kind.from_config(kind.load_config(folder))
-    network.load_state_dict(load_tensors(folder / "diffusion_pytorch_model.safetensors"))
-    return network.eval()

@@ -6,7 +6,7 @@ with `sound`, by the name that `kinds.tsv` gives them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -80,6 +80,16 @@ def square(frequency: float | Array, seconds: float = SECONDS, partials: int = 2
     return tone(frequency, [i % 2 / i for i in range(1, partials + 1)], seconds)
 
 
+def swing(hertz: float, seconds: float = SECONDS) -> Array:
+    """A sine of a steady frequency from −1 to 1, to move a pitch or a loudness with."""
+    return np.sin(2 * np.pi * hertz * clock(seconds))
+
+
+def pulses(hertz: Array, sharpness: int) -> Array:
+    """Positive half waves of a moving frequency, the narrower the sharper: blades, teeth, a purr."""
+    return np.maximum(0, np.sin(2 * np.pi * np.cumsum(hertz) / RATE)) ** sharpness
+
+
 def wander(rng: Rng, rate: float, low: float, high: float, seconds: float = SECONDS) -> Array:
     """A curve that drifts at random between two values, with `rate` turning points a second."""
     knots = max(2, int(seconds * rate) + 3)
@@ -147,6 +157,12 @@ def regular(rng: Rng, period: float, jitter: float = 0.02, start: float | None =
 def scattered(rng: Rng, rate: float) -> Array:
     """Times of events that know nothing of each other, `rate` a second."""
     return np.sort(rng.uniform(0, SECONDS, max(1, rng.poisson(rate * SECONDS))))
+
+
+def lasting(rng: Rng, times: Array, shortest: float, longest: float) -> Iterator[tuple[float, float]]:
+    """Each time, and how many seconds what begins there lasts, which is drawn when its turn has come."""
+    for second in times:
+        yield second, rng.uniform(shortest, longest)
 
 
 def room(wave: Array, rng: Rng, seconds: float, wet: float = 0.3) -> Array:

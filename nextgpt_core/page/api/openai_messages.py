@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from nextgpt_core import media
 from nextgpt_core.conversation import Media, Message, Modality, Text
-from nextgpt_core.page.calls import MAX_FILES, MAX_TEXT, CallError
+from nextgpt_core.page.api.calls import MAX_FILES, MAX_TEXT, CallError
 
 MAX_MESSAGES = 200
 

@@ -12,11 +12,11 @@ import re
 from collections.abc import Collection, Mapping
 
 from nextgpt_core.conversation import Text
-from nextgpt_core.page import figures
-from nextgpt_core.page.live import Chat
-from nextgpt_core.page.received import Received
-from nextgpt_core.page.reply import Reply
-from nextgpt_core.page.state import Conversation, Turn
+from nextgpt_core.page.show import figures
+from nextgpt_core.page.show.received import Received
+from nextgpt_core.page.talk.live import Chat
+from nextgpt_core.page.talk.reply import Reply
+from nextgpt_core.page.talk.state import Conversation, Turn
 from nextgpt_core.page.words import Words
 
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)

@@ -25,10 +25,10 @@ from starlette.requests import Request
 from nextgpt_core.config import Config
 from nextgpt_core.conversation import ChatOptions, Event, Message
 from nextgpt_core.media import MediaError
-from nextgpt_core.page.lane import Lane
-from nextgpt_core.page.limits import Allowance, Limits
-from nextgpt_core.page.live import refusal
-from nextgpt_core.page.visitors import passing
+from nextgpt_core.page.store.limits import Allowance, Limits
+from nextgpt_core.page.store.visitors import passing
+from nextgpt_core.page.talk.lane import Lane
+from nextgpt_core.page.talk.live import refusal
 
 logger = logging.getLogger(__name__)
 MAX_BODY = 64 * 2**20  # bytes of one request: a file of 48 MiB as base64

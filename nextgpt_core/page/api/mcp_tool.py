@@ -30,10 +30,10 @@ from nextgpt_core.conversation import (
     Message,
     TextDelta,
 )
-from nextgpt_core.page.calls import Call, CallError, Calls, failure, hung_up_stops, read_body
-from nextgpt_core.page.event_stream import EventStream
-from nextgpt_core.page.openai_messages import messages, short
-from nextgpt_core.page.openai_reply import MIME, encoded, told
+from nextgpt_core.page.api.calls import Call, CallError, Calls, failure, hung_up_stops, read_body
+from nextgpt_core.page.api.event_stream import EventStream
+from nextgpt_core.page.api.openai_messages import messages, short
+from nextgpt_core.page.api.openai_reply import MIME, encoded, told
 from nextgpt_core.page.settings import Settings
 
 _VERSIONS = ("2025-06-18", "2025-03-26")  # the newest first

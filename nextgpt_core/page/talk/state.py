@@ -7,16 +7,17 @@ asked for it back. How it is stored is `library`'s business.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from nextgpt_core.conversation import Message
-from nextgpt_core.page.reply import Reply
+from nextgpt_core.page.talk.reply import Reply
 
 if TYPE_CHECKING:
-    from nextgpt_core.page.live import Chat
-    from nextgpt_core.page.received import Received
+    from nextgpt_core.page.show.received import Received
+    from nextgpt_core.page.talk.live import Chat
 
 Feedback = Literal["", "like", "dislike"]
 _TITLE = 48  # characters
@@ -117,11 +118,14 @@ class Session:
 
     def __init__(self) -> None:
         self.visitor = ""  # whose conversations are open here; see `visitors`
+        self.passing = False  # whether the browser sends no cookie
         self.chat: Chat | None = None
         self.language = "en"
         self.editing: str | None = None  # the turn whose question lies in the box
         self.received: dict[tuple[str, int], Received] = {}  # what the model got of an upload, where it is shown
         self.watched = False  # whether one of this tab's events already follows the answer
+        self.turn = asyncio.Lock()  # held by the API call that is being answered
+        self.calls = 0  # that one, and those that wait for it
 
     def __deepcopy__(self, memo: dict[int, object]) -> Session:
         return Session()

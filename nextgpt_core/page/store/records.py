@@ -14,8 +14,8 @@ from typing import Literal
 
 from nextgpt_core.config import ConfigError, parse
 from nextgpt_core.conversation import Media, Message, Modality, Provenance, Text, Timings
-from nextgpt_core.page.reply import Medium, Reply, Version
-from nextgpt_core.page.state import Conversation, Turn
+from nextgpt_core.page.talk.reply import Medium, Reply, Version
+from nextgpt_core.page.talk.state import Conversation, Turn
 
 # Of a file; what a browser would run as a page has no place here.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}\.(png|jpg|webp|gif|bmp|avif|mp4|webm|wav|mp3|flac|aac|upload)")

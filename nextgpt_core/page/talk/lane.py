@@ -21,7 +21,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from nextgpt_core.config import Config
-from nextgpt_core.conversation import ChatOptions, Event, Media, Message
+from nextgpt_core.conversation import ChatOptions, Event, Media, MediaReady, Message
+from nextgpt_core.page.talk.costs import Costs
 
 logger = logging.getLogger(__name__)
 POLL = 0.1  # seconds between two looks at the stop sign
@@ -50,9 +51,13 @@ class Waiting:
 
 
 class Lane:
-    """`load` gives the model; it runs in the background from `open` on, and once more for a turn after it failed."""
+    """`load` gives the model; it runs in the background from `open` on, and once more for a turn after it failed.
+
+    `costs` is what the media took that were made here, whoever asked for them.
+    """
 
     def __init__(self, load: Callable[[], Model]) -> None:
+        self.costs = Costs()
         self._load = load
         self._model: Future[Model] = Future()
         self._line: deque[object] = deque()  # a place for each turn; the first one runs
@@ -161,6 +166,8 @@ class Lane:
                 began = time.monotonic()
                 with closing(answer(model)) as turn:
                     for event in turn:
+                        if isinstance(event, MediaReady):
+                            self.costs.learn(event.provenance)
                         events.put(event)
                         if stop.is_set():
                             break

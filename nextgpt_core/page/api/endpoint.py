@@ -9,9 +9,11 @@ from typing import Any
 import gradio as gr
 
 from nextgpt_core.page.handlers import Handlers, Value
-from nextgpt_core.page.reply import Medium, Reply
-from nextgpt_core.page.state import Session
+from nextgpt_core.page.talk.reply import Medium, Reply
+from nextgpt_core.page.talk.state import Session
 from nextgpt_core.page.words import Words
+
+_WAITING = 8  # calls of one client at a time, the one that is answered included
 
 
 def add(handlers: Handlers, session: gr.State) -> None:
@@ -25,7 +27,7 @@ def add(handlers: Handlers, session: gr.State) -> None:
         message: {"text": "...", "files": [...]}, files as uploads (`handle_file` in gradio_client). options: the
         settings panel's values by name, such as {"image": "always", "image_steps": 8, "temperature": 0.7, "seed": 1}.
         Returns the answer's text and the files of its pictures, videos and sounds. Calls of one client continue one
-        conversation.
+        conversation, one after another: a call waits until the one before it is answered, or has stopped.
         """
         async for answer in _chat(handlers, message, options or {}, session, request):
             yield answer
@@ -41,6 +43,21 @@ def add(handlers: Handlers, session: gr.State) -> None:
 async def _chat(
     handlers: Handlers, message: Value, options: dict[str, Any], session: Session, request: gr.Request
 ) -> AsyncIterator[tuple[str, list[str]]]:
+    if session.calls >= _WAITING:
+        yield handlers.words(session)["still_answering"], []
+        return
+    session.calls += 1
+    try:
+        async with session.turn:
+            async for answer in _answer(handlers, message, options, session, request):
+                yield answer
+    finally:
+        session.calls -= 1
+
+
+async def _answer(
+    handlers: Handlers, message: Value, options: dict[str, Any], session: Session, request: gr.Request
+) -> AsyncIterator[tuple[str, list[str]]]:
     handlers.know(session, request)
     chat = session.chat
     try:
@@ -48,6 +65,8 @@ async def _chat(
     except ValueError as error:
         yield str(error), []
         return
+    async for _ in chat.watch():  # a call that was cancelled has set the stop sign, but the model is not there yet
+        pass
     refusal = handlers.refusal(session, request)
     if refusal := refusal or await asyncio.to_thread(handlers.accept, message, session):  # it reads files
         yield refusal, []

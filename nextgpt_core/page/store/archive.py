@@ -16,9 +16,11 @@ from nextgpt_core import media
 from nextgpt_core.config import ConfigError
 from nextgpt_core.conversation import Media, Text
 from nextgpt_core.media import MediaError
-from nextgpt_core.page import figures, records, uploads
-from nextgpt_core.page.reply import Reply
-from nextgpt_core.page.state import Conversation
+from nextgpt_core.page.show import figures
+from nextgpt_core.page.show.figures import Address
+from nextgpt_core.page.store import records, uploads
+from nextgpt_core.page.talk.reply import Reply
+from nextgpt_core.page.talk.state import Conversation
 from nextgpt_core.page.words import Words
 
 MAX_BYTES = 256 * 2**20  # of all files, unpacked
@@ -28,7 +30,10 @@ _BLOCK = 1 << 20
 _STYLE = (
     "body{font:16px/1.6 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1c2130}"
     ".user{margin:1.5rem 0;padding:.6rem 1rem;background:#f3f4f9;border-radius:12px}.words{white-space:pre-wrap}"
-    "figure{margin:.6rem 0}img,video{max-width:100%;max-height:24rem}figcaption,small{color:#5c6478}"
+    "h1{font-size:1.5rem;line-height:1.35}"
+    "figure{margin:.6rem 0}img,video{max-width:100%;max-height:24rem}figcaption,small,header{color:#5c6478}"
+    "@media(prefers-color-scheme:dark){body{background:#12141c;color:#e8eaf2}.user{background:#1c202c}"
+    "figcaption,small,header{color:#a3abbf}:root{color-scheme:dark}}"
 )
 
 
@@ -43,7 +48,7 @@ def pack(conversation: Conversation, folder: Path, words: Words) -> Path:
     path = folder / f"export-{secrets.token_hex(8)}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # media are compressed already
         archive.writestr("conversation.json", records.write(conversation), zipfile.ZIP_DEFLATED)
-        archive.writestr("conversation.html", _page(conversation, words), zipfile.ZIP_DEFLATED)
+        archive.writestr("conversation.html", page(conversation, words, _beside), zipfile.ZIP_DEFLATED)
         for item in dict.fromkeys(_files(conversation)):
             if item.is_file():
                 archive.write(item, f"media/{item.name}")
@@ -132,37 +137,39 @@ def _files(conversation: Conversation) -> list[Path]:
     return [path for item in _media(conversation) for path in (item.path, uploads.shown(item))]
 
 
-def _page(conversation: Conversation, words: Words) -> str:
-    """The turns on show, as a page that needs nothing but the files beside it."""
+def page(conversation: Conversation, words: Words, address: Address, notice: str = "") -> str:
+    """The turns on show, as a page that needs nothing but the files at `address`; `notice` stands below its title."""
     title = html.escape(conversation.title or words["untitled"])
+    told = f"<header>{html.escape(notice)}</header>" if notice else ""
     body = []
     for turn in conversation.path:
-        asked = [_shown(part, words) for part in turn.asked.parts]
+        asked = [_shown(part, words, address) for part in turn.asked.parts]
         body.append(f'<section class="user">{"".join(asked)}</section>')
-        body.append(f'<section class="assistant">{_reply(turn.reply or Reply(), words)}</section>')
+        body.append(f'<section class="assistant">{_reply(turn.reply or Reply(), words, address)}</section>')
     return (
-        f'<!doctype html><html><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>'
-        f"<body><h1>{title}</h1>{''.join(body)}</body></html>"
+        f'<!doctype html><html lang="{words["language"]}"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f"<body><h1>{title}</h1>{told}{''.join(body)}</body></html>"
     )
 
 
-def _reply(reply: Reply, words: Words) -> str:
+def _reply(reply: Reply, words: Words, address: Address) -> str:
     pieces = []
     for part in reply.parts:
         if isinstance(part, Text):
-            pieces.append(_shown(part, words))
+            pieces.append(_shown(part, words, address))
         elif part.media is not None:
             below = figures.caption(part.caption) + figures.provenance(part, words)
-            pieces.append(figures.figure(part.media, part.caption, "made", _beside, below))
+            pieces.append(figures.figure(part.media, part.caption, "made", address, below))
         else:
             pieces.append(figures.note(part.failure or "", "failed"))
     return "".join(pieces)
 
 
-def _shown(part: Text | Media, words: Words) -> str:
+def _shown(part: Text | Media, words: Words, address: Address) -> str:
     if isinstance(part, Text):
         return f'<p class="words">{html.escape(part.text)}</p>'
-    return figures.figure(part, words[f"upload_{part.modality}"], "sent", _beside)
+    return figures.figure(part, words[f"upload_{part.modality}"], "sent", address)
 
 
 def _beside(path: Path) -> str:

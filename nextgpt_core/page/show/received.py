@@ -14,8 +14,8 @@ import numpy as np
 
 from nextgpt_core import media
 from nextgpt_core.conversation import Media
-from nextgpt_core.page.figures import file_url
-from nextgpt_core.page.lane import Model
+from nextgpt_core.page.show.figures import file_url
+from nextgpt_core.page.talk.lane import Model
 from nextgpt_core.page.words import Words
 
 _COLUMNS = 4  # frames beside each other

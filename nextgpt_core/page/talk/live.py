@@ -13,16 +13,16 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from nextgpt_core.conversation import Event, TooLongError
+from nextgpt_core.conversation import Event, Modality, TooLongError
 from nextgpt_core.media import MediaError
-from nextgpt_core.page.lane import Lane, Model, Waiting
-from nextgpt_core.page.reply import Reply
-from nextgpt_core.page.state import Conversation
+from nextgpt_core.page.talk.lane import Lane, Model, Waiting
+from nextgpt_core.page.talk.reply import Reply
+from nextgpt_core.page.talk.state import Conversation
 
 logger = logging.getLogger(__name__)
 _PACE = 0.06  # seconds between two looks
@@ -56,11 +56,17 @@ class Chat:
         self.stop()
 
     def answer(
-        self, turn: str, lane: Lane, make: Callable[[Model], Iterator[Event]], remade: int | None = None
+        self,
+        turn: str,
+        lane: Lane,
+        make: Callable[[Model], Iterator[Event]],
+        expected: Mapping[Modality, float],
+        remade: int | None = None,
     ) -> None:
         """Begins to fold what `make` yields into the reply of `turn`, unless another turn is under way.
 
-        `remade` is the medium of a finished reply that is made again: how the reply ended stays.
+        `expected` is how many seconds a medium will take, where that is known. `remade` is the medium of a finished
+        reply that is made again: how the reply ended stays.
         """
         with self._lock:
             if self.answering is not None:
@@ -69,7 +75,7 @@ class Chat:
             self.answering, self._stop, self.waiting = turn, threading.Event(), None
         self.changes += 1
         gather = contextvars.copy_context().run  # a Space reads the visitor from the caller's context
-        arguments = (self._gather, turn, lane, make, remade, self._stop)
+        arguments = (self._gather, turn, lane, make, expected, remade, self._stop)
         threading.Thread(target=gather, args=arguments, name="answer", daemon=True).start()
 
     def _gather(
@@ -77,6 +83,7 @@ class Chat:
         turn: str,
         lane: Lane,
         make: Callable[[Model], Iterator[Event]],
+        expected: Mapping[Modality, float],
         remade: int | None,
         stop: threading.Event,
     ) -> None:
@@ -85,7 +92,7 @@ class Chat:
             with closing(lane.run(make, stop)) as progress:
                 for self.waiting, events in progress:
                     for event in events:
-                        reply = reply.after(event, time.monotonic())
+                        reply = reply.after(event, time.monotonic(), expected)
                     self._show(lambda conversation: conversation.answered(turn, reply))  # noqa: B023
             if remade is None and not reply.ending:
                 reply = reply.ended("stopped")

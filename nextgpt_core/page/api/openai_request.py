@@ -16,8 +16,8 @@ from typing import Any
 
 from nextgpt_core.config import Config
 from nextgpt_core.conversation import MODALITIES, ChatOptions, Message, Sampling
-from nextgpt_core.page.calls import CallError
-from nextgpt_core.page.openai_messages import messages, refuse, short
+from nextgpt_core.page.api.calls import CallError
+from nextgpt_core.page.api.openai_messages import messages, refuse, short
 from nextgpt_core.page.settings import Settings
 
 _READ = frozenset("model messages stream stream_options max_completion_tokens modalities prompt_cache_key".split())

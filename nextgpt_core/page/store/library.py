@@ -16,14 +16,15 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from nextgpt_core.config import ConfigError
-from nextgpt_core.page import records
-from nextgpt_core.page.live import Chat
-from nextgpt_core.page.state import Conversation
+from nextgpt_core.page.store import records
+from nextgpt_core.page.talk.live import Chat
+from nextgpt_core.page.talk.state import Conversation
 
 logger = logging.getLogger(__name__)
 KEPT = 7 * 24 * 3600.0  # seconds since the last change
 _BETWEEN = 3600.0  # seconds between two sweeps
 _RECORD, _TITLE = "conversation.json", "title.txt"
+SHARE = ".share"  # ends the name of a file that says where a shared conversation lies; see `shares`
 _ID = re.compile(r"[A-Za-z0-9_-]{8,40}")
 
 
@@ -128,6 +129,9 @@ def sweep(folder: Path, kept: float = KEPT) -> None:
                 shutil.rmtree(conversation, ignore_errors=True)
         if old and not any(item.is_dir() for item in visitor.iterdir()):
             shutil.rmtree(visitor, ignore_errors=True)
+    for share in folder.glob(f"*{SHARE}"):
+        if not (folder / share.read_text(encoding="utf-8")).is_dir():
+            share.unlink(missing_ok=True)
 
 
 def keep_sweeping(folder: Path) -> None:

@@ -5,6 +5,7 @@ Plain values, on the server; how they are shown is `view`'s business.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from nextgpt_core.conversation import (
@@ -37,8 +38,8 @@ class Version:
 class Medium:
     """One medium of a reply: what was made of it so far, and which of that is shown.
 
-    `failure` is why the last attempt came to nothing. `left` is the estimate in seconds until the last step, None
-    before the second; `started` is a clock reading.
+    `failure` is why the last attempt came to nothing. `left` is the estimate in seconds until the last step: before
+    the second step by what such media took lately, None where none was made; `started` is a clock reading.
     """
 
     index: int
@@ -75,17 +76,21 @@ class Reply:
     note: str = ""
     timings: Timings | None = None
 
-    def after(self, event: Event, now: float) -> Reply:
-        """The reply once `event` has happened at clock reading `now`, in seconds."""
+    def after(self, event: Event, now: float, expected: Mapping[Modality, float] | None = None) -> Reply:
+        """The reply once `event` has happened at clock reading `now`, in seconds.
+
+        `expected` is how many seconds a medium will take, where that is known.
+        """
         if isinstance(event, TextDelta):
             if self.parts and isinstance(self.parts[-1], Text):
                 return replace(self, parts=(*self.parts[:-1], Text(self.parts[-1].text + event.text)))
             return replace(self, parts=(*self.parts, Text(event.text)))
         if isinstance(event, MediaStarted):
-            return self._started(event, now)
+            return self._started(event, now, (expected or {}).get(event.modality))
         if isinstance(event, MediaProgress):
             medium = self.medium(event.index)
-            left = (now - medium.started) / event.step * (event.steps - event.step) if event.step > 1 else None
+            took = now - medium.started
+            left = took / event.step * (event.steps - event.step) if event.step > 1 else medium.left
             return self.having(replace(medium, step=event.step, steps=event.steps, left=left))
         if isinstance(event, MediaReady):
             medium = self.medium(event.index)
@@ -100,11 +105,11 @@ class Reply:
         assert isinstance(event, TurnDone)
         return replace(self, ending="done", timings=event.timings)
 
-    def _started(self, event: MediaStarted, now: float) -> Reply:
+    def _started(self, event: MediaStarted, now: float, expected: float | None) -> Reply:
         """A medium is begun, or begun again: then its versions stay."""
         known = [medium for medium in self.media if medium.index == event.index]
         medium = known[0] if known else Medium(event.index, event.modality, event.caption)
-        begun = replace(medium, running=True, steps=event.steps, step=0, started=now, left=None, failure=None)
+        begun = replace(medium, running=True, steps=event.steps, step=0, started=now, left=expected, failure=None)
         return self.having(begun)
 
     def settled(self) -> Reply:

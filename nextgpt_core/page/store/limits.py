@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from nextgpt_core.page.visitors import cookie
+from nextgpt_core.page.store.visitors import cookie
 
 
 @dataclass(frozen=True)

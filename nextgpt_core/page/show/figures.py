@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from nextgpt_core.conversation import Media
-from nextgpt_core.page.reply import Medium
-from nextgpt_core.page.uploads import shown
+from nextgpt_core.page.store.uploads import shown
+from nextgpt_core.page.talk.reply import Medium
 from nextgpt_core.page.words import Words
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif"}

@@ -19,10 +19,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from nextgpt_core.conversation import Event
-from nextgpt_core.page.calls import CallError, Calls, caller, failure, hung_up_stops, read_body
-from nextgpt_core.page.event_stream import EventStream
-from nextgpt_core.page.openai_reply import Reply
-from nextgpt_core.page.openai_request import Asked, read
+from nextgpt_core.page.api.calls import CallError, Calls, caller, failure, hung_up_stops, read_body
+from nextgpt_core.page.api.event_stream import EventStream
+from nextgpt_core.page.api.openai_reply import Reply
+from nextgpt_core.page.api.openai_request import Asked, read
 
 _KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nextgpt_core.config import Config
-from nextgpt_core.page.figures import file_url
+from nextgpt_core.page.show.figures import file_url
 from nextgpt_core.page.words import Words
 
-FOLDER = Path(__file__).parents[2] / "assets" / "examples"
+FOLDER = Path(__file__).parents[3] / "assets" / "examples"
 
 
 @dataclass(frozen=True)

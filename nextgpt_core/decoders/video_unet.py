@@ -1,0 +1,42 @@
+"""The pocket clip decoder's UNet: diffusers' for clips, which also adds a pooled condition to the timestep's embedding.
+
+`UNet2DConditionModel` has that by its config (`addition_embed_type="text"`), `UNet3DConditionModel` has not. A clip
+decoder that grows out of a picture decoder brings it along, by the same names. How it grows is `pocket`'s business.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any
+
+from diffusers import UNet3DConditionModel
+from diffusers.models.embeddings import TextTimeEmbedding, TimestepEmbedding
+from torch import Tensor
+
+POOL_HEADS = 8  # attention heads of the pooling
+
+
+class PocketUNet3DConditionModel(UNet3DConditionModel):
+    """Configured as `UNet3DConditionModel`; `cross_attention_dim` is a multiple of POOL_HEADS."""
+
+    @wraps(UNet3DConditionModel.__init__)  # diffusers reads in the signature what a config may hold
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        width = self.time_embedding.linear_2.out_features
+        self.time_embedding = _TimestepAndCondition(self.time_embedding.linear_1.in_features, width, self.config.act_fn)
+        self.add_embedding = TextTimeEmbedding(self.config.cross_attention_dim, width, POOL_HEADS)
+
+    def forward(self, sample: Tensor, timestep: Any, encoder_hidden_states: Tensor, **options: Any) -> Any:
+        """sample: (b, channels, frames, h, w); encoder_hidden_states: (b, length, width), one for all frames of a clip.
+
+        Returns and takes as `options` what `UNet3DConditionModel` does, but for `timestep_cond`.
+        """
+        pooled = self.add_embedding(encoder_hidden_states)  # (b, width of the timestep's embedding)
+        return super().forward(sample, timestep, encoder_hidden_states, timestep_cond=pooled, **options)
+
+
+class _TimestepAndCondition(TimestepEmbedding):
+    """Adds the condition behind the last layer, where `UNet2DConditionModel` does, and not before the first."""
+
+    def forward(self, sample: Tensor, condition: Tensor) -> Tensor:
+        return super().forward(sample) + condition
