@@ -1,7 +1,8 @@
-"""The pocket clip decoder's UNet: diffusers' for clips, which also adds a pooled condition to the timestep's embedding.
+"""The pocket clip decoder's UNet: diffusers' for clips, which also has what the pocket picture decoder's has.
 
-`UNet2DConditionModel` has that by its config (`addition_embed_type="text"`), `UNet3DConditionModel` has not. A clip
-decoder that grows out of a picture decoder brings it along, by the same names. How it grows is `pocket`'s business.
+That is a sketch beside every frame (`sketch_unet`) and a pooled condition on top of the timestep's embedding, which
+`UNet2DConditionModel` has by its config (`addition_embed_type="text"`) and `UNet3DConditionModel` has not. Names are
+the picture decoder's. How a clip decoder grows out of one is `pocket`'s business.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 from diffusers import UNet3DConditionModel
 from diffusers.models.embeddings import TextTimeEmbedding, TimestepEmbedding
 from torch import Tensor
+
+from nextgpt_core.decoders.sketch_unet import Sketch, sees_sketches
 
 POOL_HEADS = 8  # attention heads of the pooling
 
@@ -25,14 +28,25 @@ class PocketUNet3DConditionModel(UNet3DConditionModel):
         width = self.time_embedding.linear_2.out_features
         self.time_embedding = _TimestepAndCondition(self.time_embedding.linear_1.in_features, width, self.config.act_fn)
         self.add_embedding = TextTimeEmbedding(self.config.cross_attention_dim, width, POOL_HEADS)
+        self.sketch = Sketch(self.config.cross_attention_dim, self.config.in_channels, self.config.sample_size)
+        self.conv_in = sees_sketches(self.conv_in)
 
     def forward(self, sample: Tensor, timestep: Any, encoder_hidden_states: Tensor, **options: Any) -> Any:
         """sample: (b, channels, frames, h, w); encoder_hidden_states: (b, length, width), one for all frames of a clip.
 
         Returns and takes as `options` what `UNet3DConditionModel` does, but for `timestep_cond`.
         """
+        frames = sample.shape[2]
+        sentences = encoder_hidden_states[:, 0].repeat_interleave(frames, 0)
+        both = self.sketch.beside(sample.transpose(1, 2).flatten(0, 1), sentences)
         pooled = self.add_embedding(encoder_hidden_states)  # (b, width of the timestep's embedding)
-        return super().forward(sample, timestep, encoder_hidden_states, timestep_cond=pooled, **options)
+        return super().forward(
+            both.unflatten(0, (-1, frames)).transpose(1, 2),
+            timestep,
+            encoder_hidden_states,
+            timestep_cond=pooled,
+            **options,
+        )
 
 
 class _TimestepAndCondition(TimestepEmbedding):

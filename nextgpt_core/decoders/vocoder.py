@@ -19,6 +19,7 @@ from torch.nn import functional as F
 RATE, HOP, WINDOW, BANDS = 16_000, 256, 1024, 64
 _LOW, _HIGH = 40.0, 8000.0  # hertz
 _FLOOR, _SPAN = 1e-4, 3.8  # magnitudes below are silence; natural logarithms from the middle to either end
+_SILENCE = 1e-8  # what the vocoder makes of it
 DECIBELS = _SPAN * 20 / math.log(10)  # that a difference of one in a spectrogram means
 
 
@@ -73,9 +74,10 @@ class SpectralVocoder(ModelMixin, ConfigMixin):
         for block in self.stack:
             hidden = block(hidden)
         loudness, real, imaginary = self.leave(self.norm(hidden)).float().chunk(3, -1)
-        # A start that is nearly right: each bin as loud as the bands that it belongs to.
-        bands = (spectrogram.float() * _SPAN + math.log(_FLOOR) + _SPAN).exp()
-        start = (bands @ self.lift.float() + _FLOOR).log()
+        # A start that is nearly right: each bin as loud as the bands that it belongs to, and silence really silent.
+        # The faintest noise in all bins drowns what a listener compares, in pauses and above a sound's highest tone.
+        bands = ((spectrogram.float() * _SPAN + math.log(_FLOOR) + _SPAN).exp() - _FLOOR).clamp(min=0)
+        start = (bands @ self.lift.float() + _SILENCE).log()
         magnitude = (start + loudness.clamp(-8, 8)).clamp(max=2).exp()
         return magnitude, _unit(torch.complex(real, imaginary))
 

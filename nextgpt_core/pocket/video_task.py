@@ -1,8 +1,8 @@
 """The clip decoder's network: the picture decoder's UNet, and layers in between that look along time.
 
 What is trained are the layers along time, and the attention and the pooled condition, through which words about motion
-come in, about 20 million parameters; the picture decoder's convolutions (all but the first) and its autoencoder are
-shared with it on disk. The loss and the loop are those of pictures (`denoiser_task`, `training`).
+come in, about 20 million parameters; the picture decoder's convolutions (all but the first), its sketch and its
+autoencoder are shared with it on disk. The loss and the loop are those of pictures (`denoiser_task`, `training`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from diffusers import UNet2DConditionModel, UNet3DConditionModel
 from torch import nn
 
 from nextgpt_core.decoders.folder import load_component, load_unconditional, save_folder
+from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel
 from nextgpt_core.decoders.video_unet import POOL_HEADS, PocketUNet3DConditionModel
 from nextgpt_core.pocket.denoiser_task import new_scheduler
 
@@ -33,11 +34,13 @@ def new_video_unet(image_unet: UNet2DConditionModel) -> UNet3DConditionModel:
     the timestep's embedding gets anything but a condition pooled as `PocketUNet3DConditionModel` does.
     """
     config = image_unet.config
-    addition, pool_heads = config.addition_embed_type, config.addition_embed_type_num_heads
-    if addition and (addition, pool_heads) != ("text", POOL_HEADS):
+    kind = PocketUNet3DConditionModel if isinstance(image_unet, SketchUNet2DConditionModel) else UNet3DConditionModel
+    addition = (config.addition_embed_type, config.addition_embed_type_num_heads)
+    known = ("text", POOL_HEADS) if kind is PocketUNet3DConditionModel else (None, addition[1])
+    if addition != known:
         raise ValueError(
-            f"The picture decoder adds {addition!r} with {pool_heads} heads to the timestep's embedding; "
-            f"a clip decoder can only add 'text' with {POOL_HEADS}."
+            f"The picture decoder adds {addition[0]!r} with {addition[1]} heads to the timestep's embedding; a clip "
+            f"decoder beside it can only add {known[0]!r} with {known[1]}."
         )
     heads, widths = config.attention_head_dim, config.block_out_channels
     heads = heads if isinstance(heads, list | tuple) else [heads] * len(widths)
@@ -46,10 +49,10 @@ def new_video_unet(image_unet: UNet2DConditionModel) -> UNet3DConditionModel:
         raise ValueError(
             f"The picture decoder's heads have {sorted(sizes)} channels; a clip decoder's must all be alike."
         )
-    unet = (PocketUNet3DConditionModel if addition else UNet3DConditionModel)(
+    unet = kind(
         **{name: config[name] for name in _KEPT},
-        down_block_types=tuple(kind.replace("2D", "3D") for kind in config.down_block_types),
-        up_block_types=tuple(kind.replace("2D", "3D") for kind in config.up_block_types),
+        down_block_types=tuple(block.replace("2D", "3D") for block in config.down_block_types),
+        up_block_types=tuple(block.replace("2D", "3D") for block in config.up_block_types),
         attention_head_dim=sizes.pop(),  # in this class, unlike in its model, the size of a head
     )
     state = unet.state_dict()

@@ -9,6 +9,7 @@ import torch
 from diffusers import UNet2DConditionModel, UNet3DConditionModel
 
 from nextgpt_core.decoders.folder import DecoderError, component_sizes, load_component
+from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel
 from nextgpt_core.decoders.video import VideoDecoder
 from nextgpt_core.decoders.video_unet import PocketUNet3DConditionModel
 from nextgpt_core.pocket.denoiser_task import write_decoder
@@ -20,32 +21,43 @@ LENGTH, WIDTH = 3, 16
 POOLED = {"addition_embed_type": "text", "addition_embed_type_num_heads": 8}
 
 
-def tiny_unet(**changes) -> UNet2DConditionModel:
+def tiny_unet(kind: type[UNet2DConditionModel] = UNet2DConditionModel, **changes) -> UNet2DConditionModel:
     """Of the shipped one's shape, but for `changes`: two levels with cross-attention, heads of one size; all random."""
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(**{
+    unet = kind(**{
         "sample_size": 2, "in_channels": 8, "out_channels": 8, "block_out_channels": (8, 16), "layers_per_block": 1,
         "norm_num_groups": 4, "cross_attention_dim": WIDTH, "attention_head_dim": (2, 4),
         "down_block_types": ("CrossAttnDownBlock2D",) * 2, "up_block_types": ("CrossAttnUpBlock2D",) * 2, **changes,
     })  # fmt: skip
-    for parameter in unet.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
+    for name, parameter in unet.named_parameters():
+        torch.nn.init.normal_(parameter, std=0.03 if name.startswith("sketch.") else 0.2)
     return unet.eval()
+
+
+def tiny_sketching_unet() -> SketchUNet2DConditionModel:
+    return tiny_unet(SketchUNet2DConditionModel, **POOLED)
 
 
 @pytest.fixture(scope="module")
 def image_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("decoders") / "image"
-    write_decoder(folder, tiny_unet(**POOLED), tiny_autoencoder(), LENGTH, WIDTH)
+    write_decoder(folder, tiny_sketching_unet(), tiny_autoencoder(), LENGTH, WIDTH)
     return folder
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("changes", [{}, {"use_linear_projection": True}, POOLED], ids=["plain", "linear", "pooled"])
-def test_untrained_it_draws_every_frame_as_the_picture_decoder_would(changes):
-    image_unet = tiny_unet(**changes)
+@pytest.mark.parametrize(
+    "image_unet, kind",
+    [
+        (tiny_unet(), UNet3DConditionModel),
+        (tiny_unet(use_linear_projection=True), UNet3DConditionModel),
+        (tiny_sketching_unet(), PocketUNet3DConditionModel),
+    ],
+    ids=["plain", "linear", "sketching"],
+)
+def test_untrained_it_draws_every_frame_as_the_picture_decoder_would(image_unet, kind):
     unet = new_video_unet(image_unet).eval()
-    assert type(unet) is (PocketUNet3DConditionModel if changes == POOLED else UNet3DConditionModel)
+    assert type(unet) is kind
     still, condition, times = torch.randn(2, 8, 1, 4, 4), torch.randn(2, LENGTH, WIDTH), torch.tensor([7, 900])
     clips = torch.cat([still.expand(-1, -1, 2, -1, -1), torch.randn(2, 8, 3, 4, 4)], 2)
     made = unet(clips, times, encoder_hidden_states=condition).sample
@@ -56,7 +68,7 @@ def test_untrained_it_draws_every_frame_as_the_picture_decoder_would(changes):
 
 @torch.no_grad()
 def test_each_clip_of_a_batch_is_drawn_by_its_own_pooled_condition():
-    unet = new_video_unet(tiny_unet(**POOLED)).eval()
+    unet = new_video_unet(tiny_sketching_unet()).eval()
     clips, times = torch.randn(2, 8, 3, 4, 4), torch.tensor([7, 900])
     condition = torch.randn(2, LENGTH, WIDTH)
     both = unet(clips, times, encoder_hidden_states=condition).sample
@@ -72,8 +84,10 @@ def test_heads_of_different_sizes_are_refused():
 
 
 def test_another_addition_to_the_timesteps_is_refused():
-    with pytest.raises(ValueError, match="adds 'text' with 4 heads"):
-        new_video_unet(tiny_unet(**{**POOLED, "addition_embed_type_num_heads": 4}))
+    with pytest.raises(ValueError, match=r"adds 'text' with 4 heads.*only add 'text' with 8"):
+        new_video_unet(tiny_unet(SketchUNet2DConditionModel, **{**POOLED, "addition_embed_type_num_heads": 4}))
+    with pytest.raises(ValueError, match=r"adds 'text' with 8 heads.*only add None"):
+        new_video_unet(tiny_unet(**POOLED))
 
 
 def trained(image_folder):
@@ -93,7 +107,7 @@ def test_only_what_was_trained_is_written_and_all_is_read(image_folder):
     assert own == open_to_training
     assert any(".attn2." in name for name in own)
     assert any("add_embedding." in name for name in own)
-    assert not any(".resnets." in name for name in own)
+    assert not any(".resnets." in name or name.startswith("sketch.") for name in own)
     for name, value in load_component(folder, "unet").state_dict().items():
         assert torch.equal(value, unet.state_dict()[name]), name
     whole = sum(value.numel() for value in unet.state_dict().values())

@@ -39,9 +39,7 @@ def picture(spectrogram: np.ndarray) -> Image.Image:
     return Image.fromarray((_COLOURS[first] * (1 - share) + _COLOURS[first + 1] * share).astype(np.uint8))
 
 
-def sheet(
-    rows: Sequence[Sequence[np.ndarray | Tensor]], captions: Sequence[str], path: Path, columns: int = 6
-) -> None:
+def sheet(rows: Sequence[Sequence[np.ndarray | Tensor]], captions: Sequence[str], path: Path, columns: int = 6) -> None:
     """Each caption above its spectrograms, one from each of `rows`; the picture file that the path's suffix says."""
     width, height, top = 260, 68, 14
     block = top + height * len(rows)
