@@ -257,7 +257,9 @@ def test_what_a_medium_takes_is_said_in_the_panel_once_it_is_known(chromium, tmp
             ask(tab, "hello")
             press(tab, "toggle", 1)
             tab.wait_for_selector("#set-image-steps")
-            lefts = [group.bounding_box()["x"] for group in tab.locator("#settings .settings").all()]
+            lefts = [
+                group.bounding_box()["x"] for group in tab.locator("#settings .settings:not(.settings .settings)").all()
+            ]
             assert len(lefts) == 4 and len(set(lefts)) == 1  # one below the other, however many there are
             assert tab.locator("#settings .estimate p").count() == 0
             ask(tab, "a picture")
