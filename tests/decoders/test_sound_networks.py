@@ -58,6 +58,17 @@ def test_an_untrained_vocoder_already_sings_in_tune():
     assert (mel_spectrogram(made) - given)[0, 5:-5].abs().mean() < 0.25
 
 
+@torch.no_grad()
+def test_silence_is_silent_beside_a_tone() -> None:
+    """Noise in a pause, however faint, is what a listener's logarithms make the most of."""
+    torch.manual_seed(0)
+    time = torch.arange(64 * HOP) / RATE
+    tone = 0.5 * torch.sin(2 * torch.pi * 440 * time) * (time < 0.5)
+    made = SpectralVocoder(width=8, blocks=1)(mel_spectrogram(tone[None]))[0]
+    assert made[: RATE // 2].abs().max() > 0.3
+    assert made[3 * RATE // 4 :].abs().max() < 1e-4
+
+
 def test_the_way_in_and_back_is_exact_when_latents_suffice():
     """Spectrograms of four known patches have four principal components."""
     generator = torch.Generator().manual_seed(0)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from nextgpt_core.decoders.folder import load_component
 from nextgpt_core.decoders.sketch_unet import Sketch
+from nextgpt_core.pocket import commands
 from nextgpt_core.pocket.commands import weighted_rows
+from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_unet
 from nextgpt_core.pocket.holdout import DEFAULT_STYLE
 from nextgpt_core.pocket.shards import Shards, write_shard
 from nextgpt_core.pocket.sketch_task import SketchTask
 from nextgpt_core.pocket.training import Plan, train
+from tests.pocket.test_training import tiny_autoencoder
 
 
 def scene(style: str) -> str:
@@ -49,3 +56,31 @@ def test_rows_are_shared_out_and_the_default_style_counts_three_times(tmp_path: 
     shards = Shards(tmp_path, 1)
     assert weighted_rows(shards, 0, 3).tolist() == [0, 1, 1, 1, 2]
     assert weighted_rows(shards, 3, 6).tolist() == [3, 4, 4, 4, 5]
+
+
+def test_the_denoiser_is_trained_around_a_sketch_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command's own way: sketch first, from the first rows; then the denoiser, from the others, sketch frozen."""
+    latents = np.random.default_rng(0).normal(size=(10, 8, 2, 2)).astype(np.float16)
+    write_shard(tmp_path / "shards" / "0000", latents, torch.randn(10, 1, 16), [scene("flat")] * 10)
+    plan = Plan(2, 2, 1e-2, warmup=1, average=0.0, precision="no")
+    monkeypatch.setattr(commands.images, "build_shards", lambda *_: tmp_path / "shards")
+    monkeypatch.setattr(commands, "new_unet", lambda *_: new_unet(8, 2, 16))
+    monkeypatch.setattr(commands, "SETTINGS", {"steps": 1, "guidance_scale": 1.0})
+    monkeypatch.setattr(commands, "Plan", lambda *_: plan)
+    tasks, states = [], []
+
+    def recording_train(task: Any, folder: Path, plan: Plan) -> torch.nn.Module:
+        tasks.append(task)
+        trained = train(task, folder, plan)
+        states.append({name: value.clone() for name, value in trained.state_dict().items()})
+        return trained
+
+    monkeypatch.setattr(commands, "train", recording_train)
+    condition = SimpleNamespace(embed=lambda captions: torch.randn(len(captions), 24, 16))
+    commands.train_denoiser(tmp_path / "run", tmp_path / "out", tmp_path, tiny_autoencoder(), condition, 1, plan)
+    assert [type(task) for task in tasks] == [SketchTask, DenoiserTask]
+    assert [sorted(task._rows.tolist()) for task in tasks] == [list(range(6)), list(range(6, 10))]
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][f"sketch.{name}"]), name
+    stored = load_component(tmp_path / "out", "unet").sketch.state_dict()
+    assert all((stored[name] - value).abs().max() <= value.abs().max() / 127 for name, value in states[0].items())
