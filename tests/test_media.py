@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import struct
 import threading
 import time
@@ -375,7 +376,8 @@ def test_the_guard_survives_a_killed_process_and_a_slow_file(tmp_path, monkeypat
     worker.kill()
     worker.wait()
     assert media.probe(path) == "audio"
-    monkeypatch.setattr(guard, "SECONDS", 0.0)
+    monkeypatch.setattr(guard, "SECONDS", 0.2)
+    guard._idle[-1].process.send_signal(signal.SIGSTOP)  # slow by all means: it could answer within any time
     assert "more than 0 s" in refused(media.probe, path)
     monkeypatch.undo()
     assert media.probe(path) == "audio"

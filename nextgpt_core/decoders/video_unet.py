@@ -1,6 +1,6 @@
 """The pocket clip decoder's UNet: diffusers' for clips, which also has what the pocket picture decoder's has.
 
-That is a sketch beside every frame (`sketch_unet`) and a pooled condition on top of the timestep's embedding, which
+That is a sketch of every frame (`sketch_unet`) and a pooled condition on top of the timestep's embedding, which
 `UNet2DConditionModel` has by its config (`addition_embed_type="text"`) and `UNet3DConditionModel` has not. Names are
 the picture decoder's. How a clip decoder grows out of one is `pocket`'s business.
 """
@@ -10,8 +10,10 @@ from __future__ import annotations
 from functools import wraps
 from typing import Any
 
+import torch
 from diffusers import UNet3DConditionModel
 from diffusers.models.embeddings import TextTimeEmbedding, TimestepEmbedding
+from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
 from torch import Tensor
 
 from nextgpt_core.decoders.sketch_unet import Sketch, sees_sketches
@@ -31,22 +33,34 @@ class PocketUNet3DConditionModel(UNet3DConditionModel):
         self.sketch = Sketch(self.config.cross_attention_dim, self.config.in_channels, self.config.sample_size)
         self.conv_in = sees_sketches(self.conv_in)
 
-    def forward(self, sample: Tensor, timestep: Any, encoder_hidden_states: Tensor, **options: Any) -> Any:
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | int,
+        encoder_hidden_states: Tensor,
+        return_dict: bool = True,
+        **options: Any,
+    ) -> UNet3DConditionOutput | tuple[Tensor]:
         """sample: (b, channels, frames, h, w); encoder_hidden_states: (b, length, width), one for all frames of a clip.
 
         Returns and takes as `options` what `UNet3DConditionModel` does, but for `timestep_cond`.
         """
         frames = sample.shape[2]
-        sentences = encoder_hidden_states[:, 0].repeat_interleave(frames, 0)
-        both = self.sketch.beside(sample.transpose(1, 2).flatten(0, 1), sentences)
-        pooled = self.add_embedding(encoder_hidden_states)  # (b, width of the timestep's embedding)
-        return super().forward(
-            both.unflatten(0, (-1, frames)).transpose(1, 2),
-            timestep,
-            encoder_hidden_states,
-            timestep_cond=pooled,
-            **options,
+        timestep = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
+        seen, expected, scale = (
+            part.unflatten(0, (-1, frames)).transpose(1, 2)
+            for part in self.sketch.around(
+                sample.transpose(1, 2).flatten(0, 1),
+                timestep.repeat_interleave(frames),
+                encoder_hidden_states.repeat_interleave(frames, 0),
+            )
         )
+        pooled = self.add_embedding(encoder_hidden_states)  # (b, width of the timestep's embedding)
+        (rest,) = super().forward(
+            seen, timestep, encoder_hidden_states, timestep_cond=pooled, return_dict=False, **options
+        )
+        velocity = expected + scale * rest
+        return UNet3DConditionOutput(velocity) if return_dict else (velocity,)
 
 
 class _TimestepAndCondition(TimestepEmbedding):

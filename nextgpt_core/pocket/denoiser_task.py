@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nextgpt_core.decoders.folder import save_folder
 from nextgpt_core.decoders.sentence_condition import unit_rms
-from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel
+from nextgpt_core.decoders.sketch_unet import NOISE, SketchUNet2DConditionModel
 from nextgpt_core.pocket.shards import Shards
 
 DROP = 0.1  # share of captions that are left out, for guidance
@@ -30,8 +30,9 @@ def new_unet(latent_channels: int, size: int, width: int) -> SketchUNet2DConditi
 
     Beside the cross-attention, a pooled condition joins the timestep's embedding, which every block sees from the first
     step on: in an equal number of steps the caption then matters twice as much (loss with another caption less loss).
+    Untrained it adds nothing to what is expected around a sketch.
     """
-    return SketchUNet2DConditionModel(
+    unet = SketchUNet2DConditionModel(
         sample_size=size,
         in_channels=latent_channels,
         out_channels=latent_channels,
@@ -44,14 +45,16 @@ def new_unet(latent_channels: int, size: int, width: int) -> SketchUNet2DConditi
         addition_embed_type="text",
         addition_embed_type_num_heads=8,
     )
+    nn.init.zeros_(unet.conv_out.weight)
+    nn.init.zeros_(unet.conv_out.bias)
+    return unet
 
 
 def new_scheduler() -> DDIMScheduler:
     """The noise that training adds: a cosine schedule whose last step is pure noise."""
     return DDIMScheduler(
-        beta_schedule="squaredcos_cap_v2",
+        **NOISE,
         prediction_type="v_prediction",
-        rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
         clip_sample=False,
         steps_offset=1,
@@ -108,7 +111,7 @@ class DenoiserTask:
         self._write(network, folder)
 
 
-def disturb(condition: Tensor) -> Tensor:
+def disturb(condition: Tensor, drop: float = DROP) -> Tensor:
     """What training makes of a condition (b, length, width): rougher, shorter, or nothing at all."""
     batch = len(condition)
     present = (condition.abs().amax(-1, keepdim=True) > 0).float()
@@ -117,7 +120,7 @@ def disturb(condition: Tensor) -> Tensor:
     alone = (torch.rand(batch, 1, 1, device=condition.device) < SENTENCE_ONLY).float()
     tail = torch.ones(1, condition.shape[1], 1, device=condition.device)
     tail[:, 0] = 0
-    kept = (torch.rand(batch, 1, 1, device=condition.device) >= DROP).float()
+    kept = (torch.rand(batch, 1, 1, device=condition.device) >= drop).float()
     return condition * (1 - alone * tail) * kept
 
 

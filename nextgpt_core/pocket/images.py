@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -111,9 +112,14 @@ def contact_sheet(pictures: list[np.ndarray], columns: int, path: Path, side: in
 def _drawn(
     folder: Path, numbers: list[int], processes: int, title: str
 ) -> Iterator[tuple[int, tuple[list[Scene], np.ndarray]]]:
-    """Shards as they are drawn, in order, by several processes."""
+    """Shards as they are drawn, in order, by several processes, which wait for whoever takes them: one is 0.8 GB."""
     open_sprites(folder)  # builds them once, before the processes ask for them
-    draw: Callable[[int], tuple[list[Scene], np.ndarray]] = partial(draw_pictures, folder, count=SHARD)
-    with ProcessPoolExecutor(processes) as pool:
-        drawn = pool.map(draw, numbers)
-        yield from zip(numbers, tqdm(drawn, total=len(numbers), desc=title, unit="shard"), strict=True)
+    with ProcessPoolExecutor(processes) as pool, tqdm(total=len(numbers), desc=title, unit="shard") as progress:
+        drawing = deque(pool.submit(draw_pictures, folder, number, SHARD) for number in numbers[:processes])
+        for i, number in enumerate(numbers):
+            drawn = drawing.popleft().result()
+            drawing.extend(
+                pool.submit(draw_pictures, folder, later, SHARD) for later in numbers[i + processes : i + processes + 1]
+            )
+            yield number, drawn
+            progress.update()

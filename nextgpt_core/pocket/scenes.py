@@ -74,7 +74,7 @@ class SceneSampler:
         }
 
     def __call__(self) -> Scene:
-        kinds = {self._single: 0.55, self._placed: 0.14, self._counted: 0.11, self._paired: 0.16, self._trio: 0.02,
+        kinds = {self._single: 0.4, self._placed: 0.17, self._counted: 0.13, self._paired: 0.26, self._trio: 0.02,
                  self._empty: 0.02}  # fmt: skip
         return self._random.choices(list(kinds), list(kinds.values()))[0]()
 
@@ -134,7 +134,7 @@ class SceneSampler:
                 break
         style = self._style(first)
         style = style if style in self._styles[second] else DEFAULT_STYLE
-        colours = [self._colour(name, style, 0.15) for name in (first, second)]
+        colours = [self._colour(name, style, 0.5) for name in (first, second)]  # which tell who stands where
         where, time, variant = self._place() if random.random() < 0.3 else ("white", "day", 0)
         nouns = [phrases.name(self._concepts[name], random) for name in (first, second)]
         things = [phrases.thing(n, said, None, 1, random) for n, (_, said) in zip(nouns, colours, strict=True)]

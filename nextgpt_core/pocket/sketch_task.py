@@ -1,4 +1,4 @@
-"""Training the sketch: which picture a sentence vector stands for on the average, by its latents.
+"""Training the sketch: which picture a caption stands for on the average, by its latents.
 
 The denoiser must meet sketches as they will be for captions that nobody has drawn. So the sketch learns from other
 rows than the denoiser, and from conditions that are as rough as the denoiser's.
@@ -32,7 +32,7 @@ class SketchTask:
 
     def loss(self, network: nn.Module, rows: Tensor, device: torch.device) -> Tensor:
         latents, condition = (part.to(device) for part in self._shards.read(self._rows[rows]))
-        sketch = network(disturb(condition[:, :1])[:, 0])
+        sketch = network(disturb(condition))
         return ((sketch.float() - latents).square() * self._weights.to(device)).mean()
 
     def draw_samples(self, network: nn.Module, path: Path) -> None:
@@ -40,3 +40,11 @@ class SketchTask:
 
     def export(self, network: nn.Module, folder: Path) -> None:
         """Nothing: a sketch is stored as a part of its UNet."""
+
+
+@torch.no_grad()
+def measure_error(network: Sketch, shards: Shards, rows: Tensor) -> None:
+    """Sets `network.error` by rows that it has not learned from, with conditions as rough as the denoiser's."""
+    device = network.error.device
+    latents, condition = (part.to(device) for part in shards.read(rows))
+    network.error.copy_((network(disturb(condition, drop=0)) - latents).square().mean((0, 2, 3)).sqrt())

@@ -1,12 +1,12 @@
-"""The UNet that sees a sketch: without eyes for it, diffusers' own; and a sketch of any size."""
+"""The UNet around a sketch: what it expects is what Bayes' rule says, and what it adds is diffusers' own."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
 
-from nextgpt_core.decoders.sketch_unet import Sketch, SketchUNet2DConditionModel
+from nextgpt_core.decoders.sketch_unet import NOISE, Sketch, SketchUNet2DConditionModel
 
 CONFIG = {
     "sample_size": 4, "in_channels": 6, "out_channels": 6, "block_out_channels": (8, 16), "layers_per_block": 1,
@@ -16,27 +16,50 @@ CONFIG = {
 
 
 @torch.no_grad()
-def test_blind_to_its_sketch_it_is_the_stock_unet() -> None:
+def test_blind_to_its_sketch_it_asks_the_stock_unet() -> None:
     stock, ours = UNet2DConditionModel(**CONFIG).eval(), SketchUNet2DConditionModel(**CONFIG).eval()
     state = dict(stock.state_dict())
     blind = torch.zeros_like(ours.conv_in.weight)
     blind[:, :6] = state["conv_in.weight"]
     missing, unexpected = ours.load_state_dict(state | {"conv_in.weight": blind}, strict=False)
     assert not unexpected and all(name.startswith("sketch.") for name in missing)
-    given = torch.randn(2, 6, 4, 4), torch.tensor([3, 900]), torch.randn(2, 5, 16)
-    assert torch.equal(ours(*given).sample, stock(*given).sample)
+    sample, times, condition = torch.randn(2, 6, 4, 4), torch.tensor([3, 900]), torch.randn(2, 5, 16)
+    seen, expected, scale = ours.sketch.around(sample, times, condition)
+    asked = stock(seen[:, :6], times, condition).sample
+    made = ours(sample, times, condition).sample
+    torch.testing.assert_close(made, expected + scale * asked)
+    assert torch.equal(ours(sample, times, condition, return_dict=False)[0], made)
     ours.conv_in.weight[:, 6:] = 1
-    assert not torch.allclose(ours(*given).sample, stock(*given).sample)
+    assert not torch.allclose(ours(sample, times, condition).sample, made)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("time", [0, 250, 700, 999])
+def test_what_is_expected_is_the_mean_and_what_is_left_has_unit_variance(time: int) -> None:
+    """By drawing latents around a sketch, and regressing on what is seen of them what the velocity is."""
+    torch.manual_seed(0)
+    sketch, count = Sketch(16, 2, 4), 20_000
+    sketch.error.copy_(torch.tensor([0.3, 1.5]))
+    condition = torch.randn(1, 3, 16).expand(count, -1, -1)
+    latents = sketch(condition) + sketch.error.view(1, -1, 1, 1) * torch.randn(count, 2, 4, 4)
+    kept, noise = DDIMScheduler(**NOISE).alphas_cumprod[time], torch.randn(count, 2, 4, 4)
+    sample = kept.sqrt() * latents + (1 - kept).sqrt() * noise
+    seen, expected, scale = sketch.around(sample, time, condition)
+    left = (kept.sqrt() * noise - (1 - kept).sqrt() * latents - expected) / scale
+    near = {"atol": 0.03, "rtol": 0.03}
+    torch.testing.assert_close(left.mean(0), torch.zeros(2, 4, 4), **near)
+    torch.testing.assert_close(left.var((0, 2, 3)), torch.ones(2), **near)
+    torch.testing.assert_close((left * seen[:, :2]).mean((0, 2, 3)), torch.zeros(2), **near)  # it says nothing of them
+    torch.testing.assert_close(seen[:, :2].var((0, 2, 3)), torch.ones(2), **near)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(4, 4), (8, 6)])
 def test_a_sketch_stands_behind_noise_of_any_size(size: tuple[int, int]) -> None:
-    sketch, sentence = Sketch(16, 6, 4), torch.randn(2, 16)
-    sample = torch.randn(2, 6, *size)
-    both = sketch.beside(sample, sentence)
-    assert torch.equal(both[:, :6], sample)
+    sketch, condition = Sketch(16, 6, 4), torch.randn(2, 3, 16)
+    behind = sketch.around(torch.randn(2, 6, *size), 999, condition)[0][:, 6:]
+    assert behind.shape == (2, 6, *size)
     # Made larger evenly, it keeps its mean.
-    torch.testing.assert_close(both[:, 6:].mean((2, 3)), sketch(sentence).mean((2, 3)), atol=0.05, rtol=0.05)
+    torch.testing.assert_close(behind.mean((2, 3)), sketch(condition).mean((2, 3)), atol=0.05, rtol=0.05)
     if size == (4, 4):
-        assert torch.equal(both[:, 6:], sketch(sentence))
+        assert torch.equal(behind, sketch(condition))
