@@ -73,9 +73,14 @@ def build(folder: Path, config: Config, device: str = "auto", plan: Plan | None 
 
 def save(model: NextGPT, folder: Path, bits: int = 16) -> None:
     """Writes the config and what was trained, in `bits` a weight: 16, 8 or 6."""
+    write(model.config, trained_tensors(model), folder, bits)
+
+
+def write(config: Config, trained: dict[str, Tensor], folder: Path, bits: int = 16) -> None:
+    """The same from tensors by the names of `trained_tensors`."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_config(model.config, folder)
-    save_tensors(trained_tensors(model), folder / TRAINED, bits=bits)
+    save_config(config, folder)
+    save_tensors(trained, folder / TRAINED, bits=bits)
 
 
 def trained_tensors(model: NextGPT) -> dict[str, Tensor]:

@@ -17,8 +17,40 @@ Role = Literal["user", "assistant"]
 Wanted = Literal["auto", "always", "never"]
 
 
-class TooLongError(ValueError):
-    """The last message alone does not fit the context; the message says by how much."""
+class Sentence(str):
+    """Words for people in English which other languages can say as well: `pattern`, filled with `values`.
+
+    The pattern is the key to another language's own pattern, as in gettext. The value `kind` is a word of ours, which
+    that language says in its own way too; other values, such as a file's name, stay as they are.
+    """
+
+    pattern: str
+    values: Mapping[str, str]
+
+    def __new__(cls, pattern: str, /, **values: object) -> Sentence:
+        return cls.rebuilt(pattern.format(**values), pattern, values)
+
+    @classmethod
+    def rebuilt(cls, text: str, pattern: str, values: Mapping[str, object]) -> Sentence:
+        """One that was sent or stored. Anybody may have written its pattern, so that is never filled in here."""
+        sentence = super().__new__(cls, text)
+        sentence.pattern, sentence.values = str(pattern), {str(name): str(value) for name, value in values.items()}
+        return sentence
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Sentence.rebuilt, (str(self), self.pattern, self.values)
+
+
+class RefusedError(ValueError):
+    """What somebody sent cannot be used; `sentence` tells them what was found and what is expected."""
+
+    def __init__(self, pattern: str, /, **values: object) -> None:
+        self.sentence = pattern if isinstance(pattern, Sentence) else Sentence(pattern, **values)
+        super().__init__(self.sentence)
+
+
+class TooLongError(RefusedError):
+    """The last message alone does not fit the context; the sentence says by how much."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +150,7 @@ class MediaReady:
 
 @dataclass(frozen=True)
 class MediaFailed:
-    """One medium could not be made; the rest of the reply goes on. `reason` is a sentence for people."""
+    """One medium could not be made; the rest of the reply goes on. `reason` is for people, mostly a Sentence."""
 
     index: int
     modality: Modality
@@ -127,7 +159,7 @@ class MediaFailed:
 
 @dataclass(frozen=True)
 class Notice:
-    """A sentence for people about how the turn goes, not part of the reply: that memory ran short, for instance."""
+    """A Sentence about how the turn goes, not part of the reply: that memory ran short, for instance."""
 
     text: str
 

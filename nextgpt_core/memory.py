@@ -107,21 +107,23 @@ def plan_tier(config: Config, sizes: Sizes, gpu: int, tier: Tier) -> Plan:
     }
     for modality, size in decoders.items():
         moved_in = 0 if tier.decoders_stay else size
-        phases[f"making {modality}"] = always + turn + moved_in + working_bytes(config.decoders[modality])
+        working = working_bytes(config.decoders[modality], sizes.latent_scales[modality])
+        phases[f"making {modality}"] = always + turn + moved_in + working
     return Plan(tier, gpu, cache_bytes, resident, phases)
 
 
-def working_bytes(decoder: DecoderConfig) -> int:
+def working_bytes(decoder: DecoderConfig, latent_scale: int) -> int:
     """What one generation needs beside the weights: the larger of the UNet's pass and the last decoding, in bytes.
 
-    The UNet works on all frames, with and without guidance, in halves; the autoencoder frame by frame in float32.
+    The UNet works on all frames, with and without guidance, in halves; the autoencoder frame by frame in float32. The
+    widths are Stable Diffusion's, the spectra a second AudioLDM's: an upper bound for decoders as small as pocket's.
     """
     settings = {"height": 512, "width": 512, "frames": 1, "seconds": 10, **decoder.settings}
-    if decoder.kind == "audioldm":  # a picture of 100 spectra a second, 64 bands high, a quarter of that as latents
-        frames, height, width, factor = 1, settings["seconds"] * 100, 64, 4
+    if decoder.kind == "audioldm":  # a picture of 100 spectra a second, 64 bands high
+        frames, height, width = 1, settings["seconds"] * 100, 64
     else:
-        frames, height, width, factor = settings["frames"], settings["height"], settings["width"], 8
-    unet = 2 * frames * (height / factor) * (width / factor) * _UNET_CHANNELS * 2
+        frames, height, width = settings["frames"], settings["height"], settings["width"]
+    unet = 2 * frames * (height / latent_scale) * (width / latent_scale) * _UNET_CHANNELS * 2
     return round(max(unet, height * width * _VAE_CHANNELS * 4))
 
 

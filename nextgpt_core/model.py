@@ -31,6 +31,7 @@ from nextgpt_core.conversation import (
     Modality,
     Notice,
     Provenance,
+    Sentence,
     Timings,
     TooLongError,
     TurnDone,
@@ -47,7 +48,7 @@ from nextgpt_core.tokenizer import TextStream, Tokenizer
 from nextgpt_core.turn import Reply, card, steps_as_events
 
 logger = logging.getLogger(__name__)
-_NAMES = {"image": "pictures", "video": "videos", "audio": "sounds"}
+NAMES = {"image": "pictures", "video": "videos", "audio": "sounds"}
 
 
 class NextGPT(MultimodalLanguageModel):
@@ -146,13 +147,18 @@ class NextGPT(MultimodalLanguageModel):
         modality, index, caption = run.modality, reply.media_count, reply.caption()
         reply.media_count += 1
         if modality not in self.config.decoders:
-            reason = f"This model can't make {_NAMES[modality]}: {self.config.name} has no decoder for them."
+            reason = Sentence(
+                "This model can't make {kind}: {model} has no decoder for them.",
+                kind=NAMES[modality],
+                model=self.config.name,
+            )
             yield MediaFailed(index, modality, reason)
             return
         settings = {**self.config.decoders[modality].settings, **options.decoding.get(modality, {})}
         if unknown := settings.keys() - self.config.decoders[modality].settings.keys():
             known = ", ".join(self.config.decoders[modality].settings)
-            yield MediaFailed(index, modality, f"There is no setting {', '.join(unknown)}; there are: {known}.")
+            reason = Sentence("There is no setting {names}; there are: {known}.", names=", ".join(unknown), known=known)
+            yield MediaFailed(index, modality, reason)
             return
         yield MediaStarted(index, modality, caption, int(settings["steps"]))
         began = time.perf_counter()
@@ -170,7 +176,8 @@ class NextGPT(MultimodalLanguageModel):
             made = self.decoder(modality).save(sample, path, card(provenance))
         except Exception:  # any fault of one decoder costs one medium, never the reply
             logger.exception("Making the %s failed.", modality)
-            yield MediaFailed(index, modality, f"The {modality} could not be made. The log says why.")
+            reason = Sentence("The {kind} could not be made. The log says why.", kind=modality)
+            yield MediaFailed(index, modality, reason)
             return
         made = Media(modality, made.path, caption)
         reply.parts.append(made)
@@ -198,7 +205,11 @@ class NextGPT(MultimodalLanguageModel):
             length = sum(map(self.length, segments))
             if length <= room:
                 return segments
-        raise TooLongError(f"The message is {length} tokens long; {room} fit. Shorten it or attach fewer files.")
+        raise TooLongError(
+            "The message is {length} tokens long; {room} fit. Shorten it or attach fewer files.",
+            length=length,
+            room=room,
+        )
 
     def _keys(self, segments: Sequence[Segment]) -> list[Key]:
         keys: list[Key] = []

@@ -22,7 +22,7 @@ from nextgpt_core.encoders import Encoder
 from nextgpt_core.language_model import LanguageModel
 from nextgpt_core.parts import Parts
 from nextgpt_core.projectors import InputProjector, OutputProjector
-from nextgpt_core.prompt import PromptRenderer, Segment, Upload, supervise
+from nextgpt_core.prompt import PromptRenderer, Segment, Targets, Upload, supervise
 from nextgpt_core.signals import SignalTokens
 from nextgpt_core.tokenizer import Tokenizer
 
@@ -116,26 +116,34 @@ class MultimodalLanguageModel(nn.Module):
 
     def forward(self, conversations: Sequence[Sequence[Message]]) -> Losses:
         """Teacher-forced: the same prompt, encoders, projectors and language model as in a chat, all of it at once."""
-        rendered = [self.renderer.render(messages, reply=False) for messages in conversations]
-        rows = [self.rows(segments) for segments in rendered]
-        padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        hidden = self.language_model(padded)  # no mask: padding stands behind, where causal attention never looks
-        targets = supervise(rendered, self.length)
+        hidden, rows, targets = self._read(conversations)
         logits = self.language_model.logits(hidden[targets.samples, targets.positions])
         text = F.cross_entropy(logits.float(), torch.tensor(targets.labels, device=logits.device))
         projected = {
-            modality: (self._project_runs(modality, hidden, padded, places), [caption for _, _, caption in places])
-            for modality, places in targets.runs.items()
-            if modality in self.config.writes
+            modality: (self.project(modality, states), captions)
+            for modality, (states, captions) in self._runs(hidden, rows, targets).items()
         }
         return Losses(text, projected, len(targets.labels))
 
-    def _project_runs(
-        self, modality: Modality, hidden: Tensor, rows: Tensor, places: Sequence[tuple[int, int, str]]
-    ) -> Tensor:
-        length = len(self.signals.runs[modality])
-        states = [hidden[i, at : at + length] + rows[i, at : at + length] for i, at, _ in places]
-        return self.project(modality, torch.stack(states))
+    def signal_states(self, conversations: Sequence[Sequence[Message]]) -> dict[Modality, tuple[Tensor, list[str]]]:
+        """What `forward` gives to `project`: by modality, the runs' states (runs, run length, width) and captions."""
+        return self._runs(*self._read(conversations))
+
+    def _read(self, conversations: Sequence[Sequence[Message]]) -> tuple[Tensor, Tensor, Targets]:
+        """Hidden states and rows (b, n, width), and where they bear loss."""
+        rendered = [self.renderer.render(messages, reply=False) for messages in conversations]
+        rows = nn.utils.rnn.pad_sequence([self.rows(segments) for segments in rendered], batch_first=True)
+        hidden = self.language_model(rows)  # no mask: padding stands behind, where causal attention never looks
+        return hidden, rows, supervise(rendered, self.length)
+
+    def _runs(self, hidden: Tensor, rows: Tensor, targets: Targets) -> dict[Modality, tuple[Tensor, list[str]]]:
+        found = {}
+        for modality, places in targets.runs.items():
+            if modality in self.config.writes:
+                length = len(self.signals.runs[modality])
+                states = [hidden[i, at : at + length] + rows[i, at : at + length] for i, at, _ in places]
+                found[modality] = torch.stack(states), [caption for _, _, caption in places]
+        return found
 
     def _input(self, modality: Modality) -> InputProjectorConfig:
         return self.config.input_projectors[self.config.reads[modality]]

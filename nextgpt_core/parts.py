@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 
 from nextgpt_core.config import Config
-from nextgpt_core.conversation import Modality
+from nextgpt_core.conversation import Modality, Sentence
 from nextgpt_core.decoders import Decoder, build_decoder
 from nextgpt_core.encoders import Encoder, build_encoder
 from nextgpt_core.memory import Plan
@@ -22,7 +22,9 @@ from nextgpt_core.weights import resolve
 
 logger = logging.getLogger(__name__)
 Made = TypeVar("Made")
-_PRESSED = "The GPU's memory ran out. What is not at work is moved out from now on, so turns take a little longer."
+_PRESSED = Sentence(
+    "The GPU's memory ran out. What is not at work is moved out from now on, so turns take a little longer."
+)
 
 
 class Parts:

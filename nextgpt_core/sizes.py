@@ -29,6 +29,7 @@ PUBLISHED_DECODERS = {
     "text-to-video": {"unet": 1_411_233_860, "vae": 83_653_863},
     "audioldm": {"unet": 739_139_080, "vae": 55_376_873, "vocoder": 55_264_897},
 }
+PUBLISHED_SCALES = {"stable-diffusion": 8, "text-to-video": 8, "audioldm": 4}
 _NOT_KEPT = "text_encoder"  # decoders drop it once the unconditional condition is known
 _FEATURES = 1024  # ImageBind's; a narrower encoder's projector is a little smaller
 
@@ -36,7 +37,8 @@ _FEATURES = 1024  # ImageBind's; a narrower encoder's projector is a little smal
 @dataclass(frozen=True)
 class Sizes:
     """Parameters of each part. `linear` layers can be quantised, `tables` (embedding and head) never are; then the
-    LoRA `adapter` stays apart. `kv_bytes`: of one token.
+    LoRA `adapter` stays apart. `kv_bytes`: of one token. `latent_scales`: how many pixels of a side, or spectra, are
+    one place of a decoder's latents.
     """
 
     linear: int
@@ -47,6 +49,7 @@ class Sizes:
     projectors: int
     encoders: int
     decoders: Mapping[Modality, Mapping[str, int]]
+    latent_scales: Mapping[Modality, int]
 
 
 def measure(config: Config, folder: Path) -> Sizes:
@@ -78,6 +81,7 @@ def measure(config: Config, folder: Path) -> Sizes:
         projectors=sum(value.numel() for module in projectors for value in module.parameters()),
         encoders=sum(_encoder_parameters(encoder, folder) for encoder in config.encoders.values()),
         decoders={modality: _decoder_parts(decoder, folder) for modality, decoder in config.decoders.items()},
+        latent_scales={modality: _latent_scale(decoder, folder) for modality, decoder in config.decoders.items()},
     )
 
 
@@ -126,6 +130,16 @@ def _decoder_parts(decoder: DecoderConfig, folder: Path) -> dict[str, int]:
     except DecoderError as error:
         raise weights.WeightsError(str(error)) from error
     return {name: count for name, count in counts.items() if name != _NOT_KEPT}
+
+
+def _latent_scale(decoder: DecoderConfig, folder: Path) -> int:
+    """By the rule of diffusers' pipelines: each stage of an autoencoder after the first halves the sides."""
+    path = _on_disk(decoder.source, folder)
+    if path is None:
+        return PUBLISHED_SCALES[decoder.kind]
+    from nextgpt_core.decoders.folder import component_config
+
+    return 2 ** (len(component_config(path, "vae")["block_out_channels"]) - 1)
 
 
 def _on_disk(source: Source, folder: Path) -> Path | None:

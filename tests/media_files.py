@@ -1,4 +1,4 @@
-"""Writes small real files of every kind that people upload, and the hostile ones, for the tests of `media`."""
+"""Small real files of every kind that people upload, the hostile ones, and how the tests of `media` read them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,22 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
+
+from nextgpt_core import media
 
 _QUICK = {
     "libx264": {"preset": "ultrafast", "threads": "1"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "threads": "1"},
     "libvpx": {"deadline": "realtime", "cpu-used": "8", "threads": "1"},
+}
+
+
+READERS = {
+    "probe": media.probe,
+    "read_image": media.read_image,
+    "read_audio": lambda path: media.read_audio(path, 16_000),
+    "read_video": lambda path: media.read_video(path, frames=8),
 }
 
 
@@ -28,6 +39,17 @@ def moving_bar(frames: int = 24, height: int = 64, width: int = 96) -> np.ndarra
     for i in range(frames):
         clip[i, :, 4 * i : 4 * i + 4] = 255
     return clip
+
+
+def gradient(height: int = 40, width: int = 60) -> np.ndarray:
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x * 255 // (width - 1), y * 255 // (height - 1), 128 + 0 * x], axis=-1).astype(np.uint8)
+
+
+def bar_columns(frames: np.ndarray) -> list[float]:
+    """Where the bar of `moving_bar` stands, as the index of the frame that it belongs to."""
+    light = frames.astype(float).mean((1, 3)).clip(30) - 30
+    return ((light @ np.arange(light.shape[1])) / light.sum(1) / 4 - 0.375).tolist()
 
 
 def write_container(
@@ -100,3 +122,13 @@ def write_flac(path: Path, seconds: float, claimed_seconds: float | None = None)
         data[22:26] = (count & 0xFFFFFFFF).to_bytes(4, "big")
         path.write_bytes(data)
     return path
+
+
+def refused(read, path: Path) -> str:
+    """The sentence with which `read` refuses the file."""
+    with pytest.raises(media.MediaError) as raised:
+        read(path)
+    message = str(raised.value)
+    assert message.endswith(".") and "\n" not in message and len(message) < 400
+    assert path.name[:20] in message
+    return message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,17 @@ def test_imports_run_one_way(file):
         return
     wrong = own_parts(file) - may_import(part)
     assert not wrong, f"{part} may not import {', '.join(sorted(wrong))}"
+
+
+def test_no_two_files_need_each_other():
+    """Not even inside of functions or for types alone."""
+    files = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in FILES}
+    needs = {
+        module: {name if name in files else name.rpartition(".")[0] for name in imported(file)} & files.keys()
+        for module, file in files.items()
+    }
+    assert needs["nextgpt_core.page.session"] >= {"nextgpt_core.page.talk.live"}
+    TopologicalSorter(needs).prepare()  # CycleError names the circle
 
 
 @pytest.mark.parametrize("library", ROOMS)

@@ -140,7 +140,14 @@ def test_too_small_a_card_is_refused_with_what_it_would_take(config, sizes):
 def test_more_frames_need_more(config):
     video = config.decoders["video"]
     longer = dataclasses.replace(video, settings={**video.settings, "frames": 48})
-    assert memory.working_bytes(longer) == 2 * memory.working_bytes(video)
+    assert memory.working_bytes(longer, 8) == 2 * memory.working_bytes(video, 8)
+
+
+def test_smaller_latents_need_less(config, sizes):
+    assert sizes.latent_scales == {"image": 8, "video": 8, "audio": 4}
+    video = config.decoders["video"]
+    longer = dataclasses.replace(video, settings={**video.settings, "frames": 240})
+    assert memory.working_bytes(longer, 16) == memory.working_bytes(longer, 8) / 4
 
 
 def test_what_lies_on_disk_is_counted_there(config, tmp_path):
@@ -156,6 +163,7 @@ def test_what_lies_on_disk_is_counted_there(config, tmp_path):
         tensor.numel() for tensor in components["unet"].state_dict().values()
     )
     assert "text_encoder" not in counted.decoders["audio"]
+    assert counted.latent_scales == {"image": 8, "video": 8, "audio": 2}  # the tiny one has two stages
 
 
 @pytest.mark.parametrize("bits", [8, 6])
@@ -169,7 +177,9 @@ def test_weights_that_lie_with_another_decoder_are_counted_once(config, tmp_path
         components["unet"].conv_in.weight += 1
     shared = {name: tmp_path / "other" / name for name in ("unet", "vae")}
     save_folder(tmp_path / "audioldm-l-full", tiny.PIPELINES["audio"], components, None, bits, shared)
-    assert measure(config, tmp_path).decoders["audio"] == expected
+    counted = measure(config, tmp_path)
+    assert counted.decoders["audio"] == expected
+    assert counted.latent_scales["audio"] == 2
     (shared["unet"] / "diffusion_pytorch_model.safetensors").unlink()
     with pytest.raises(WeightsError, match="shares its unet with"):
         measure(config, tmp_path)

@@ -56,8 +56,7 @@ def load_component(folder: Path, name: str) -> Any:
         return kind.from_pretrained(part)
     if (shared := _shared_weights(folder, name)) is not None:
         own = part / shared.name
-        held = part if (part / "config.json").is_file() else shared.parent
-        component = _load_stored(kind, held, shared, *([own] if own.is_file() else []))
+        component = _load_stored(kind, _place(folder, name), shared, *([own] if own.is_file() else []))
     elif (ours := next((part / file for file in _WEIGHTS if (part / file).is_file()), None)) and _in_few_bits(ours):
         component = _load_stored(kind, part, ours)
     elif library == "transformers":
@@ -66,6 +65,11 @@ def load_component(folder: Path, name: str) -> Any:
     else:
         component = kind.from_pretrained(part, torch_dtype=torch.float32)
     return component.eval().requires_grad_(False)
+
+
+def component_config(folder: Path, name: str) -> dict[str, Any]:
+    """The config of one network, by which it is built."""
+    return json.loads((_place(folder, name) / "config.json").read_text(encoding="utf-8"))
 
 
 def load_unconditional(folder: Path) -> Tensor | None:
@@ -170,6 +174,12 @@ def _shared_weights(folder: Path, name: str) -> Path | None:
             "shares it anew."
         )
     return path
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Where the component's config.json lies: one that shares all its weights has none of its own."""
+    entry = _shared_entry(folder, name)
+    return folder / entry["folder"] if entry and not (folder / name / "config.json").is_file() else folder / name
 
 
 def _shared_entry(folder: Path, name: str) -> dict[str, str] | None:

@@ -1,8 +1,8 @@
-"""The pocket decoders' vocoder: log-mel spectrograms to 16 kHz waveforms, through a predicted spectrum.
+"""The pocket decoders' vocoder: log-mel spectrograms to 16 kHz waveforms, by iteration; nothing in it is trained.
 
-A stack of one-dimensional convolutions at frame rate (the shape of Vocos: Siuzdak, 2023) says how loud each frequency
-is and where its phase points; a few rounds of Griffin and Lim's (1984) projection make neighbouring frames agree. All
-work is at frame rate, so that it costs next to nothing. It offers what diffusers' AudioLDM pipeline asks of a vocoder.
+First a spectrum that has these mel bands: Richardson's (1972) and Lucy's (1974) multiplicative updates, without which
+each overtone is smeared over its neighbours. Then phases, by Griffin and Lim's (1984) projections. All work is at frame
+rate, so that it costs next to nothing. It offers what diffusers' AudioLDM pipeline asks of a vocoder.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from functools import cache
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 RATE, HOP, WINDOW, BANDS = 16_000, 256, 1024, 64
 _LOW, _HIGH = 40.0, 8000.0  # hertz
 _FLOOR, _SPAN = 1e-4, 3.8  # magnitudes below are silence; natural logarithms from the middle to either end
 _SILENCE = 1e-8  # what the vocoder makes of it
+_LOUDEST = math.exp(2)
 DECIBELS = _SPAN * 20 / math.log(10)  # that a difference of one in a spectrogram means
 
 
@@ -27,7 +27,7 @@ class SpectralVocoder(ModelMixin, ConfigMixin):
     """Spectrograms as `mel_spectrogram` gives them (b, frames, model_in_dim) → waveforms (b, frames · hop).
 
     `upsample_rates` multiply to the hop; the pipeline reads them, `sampling_rate` and `model_in_dim` from the config.
-    `rounds` is how often the phases are projected at generation; training asks for none.
+    `sharpenings` is how often the spectrum is fitted to the bands, `rounds` how often the phases are projected.
     """
 
     @register_to_config
@@ -37,29 +37,35 @@ class SpectralVocoder(ModelMixin, ConfigMixin):
         sampling_rate: int = RATE,
         upsample_rates: tuple[int, ...] = (HOP,),
         window: int = WINDOW,
-        width: int = 256,
-        blocks: int = 5,
+        sharpenings: int = 10,
         rounds: int = 12,
     ) -> None:
         super().__init__()
-        self.enter = nn.Conv1d(model_in_dim, width, 5, padding=2)
-        self.stack = nn.ModuleList(_Block(width) for _ in range(blocks))
-        self.norm = nn.LayerNorm(width)
-        bins = window // 2 + 1
-        self.leave = nn.Linear(width, 3 * bins)
-        nn.init.normal_(self.leave.weight, std=0.01)
         filters = mel_filters(model_in_dim, window)
-        lift = filters / filters.sum(1, keepdim=True).clamp(min=1e-6)
-        self.register_buffer("lift", lift.T.contiguous(), persistent=False)  # (model_in_dim, bins)
+        lift = (filters / filters.sum(1, keepdim=True).clamp(min=1e-6)).T
+        self.register_buffer("filters", filters, persistent=False)  # (bins, model_in_dim)
+        self.register_buffer("lift", lift.contiguous(), persistent=False)
 
-    def forward(self, spectrogram: Tensor, spectrum_only: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        """The waveform; or, for training, magnitudes (b, frames, bins) and phases as complex numbers of length one."""
-        magnitude, phase = self._spectrum(spectrogram)
-        if spectrum_only:
-            return magnitude, phase
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        magnitude = self.magnitudes(spectrogram)
+        # Any phases will do to begin with, but the same ones each time.
+        angle = torch.rand(magnitude.shape[1:], generator=torch.Generator().manual_seed(0)) * 2 * math.pi
+        phase = torch.polar(torch.ones_like(angle), angle).to(magnitude.device).expand_as(magnitude)
         for _ in range(self.config.rounds):
             phase = _unit(self._stft(self.to_waveform(magnitude, phase)))
         return self.to_waveform(magnitude, phase)
+
+    def magnitudes(self, spectrogram: Tensor) -> Tensor:
+        """(b, frames, bins), whose mel bands are those of the spectrogram as nearly as may be.
+
+        Silence is really silent: the faintest noise in all bins drowns what a listener compares, in pauses and above a
+        sound's highest tone.
+        """
+        bands = ((spectrogram.float() * _SPAN + math.log(_FLOOR) + _SPAN).exp() - _FLOOR).clamp(min=0) + _SILENCE
+        magnitude = bands @ self.lift + _SILENCE
+        for _ in range(self.config.sharpenings):
+            magnitude = magnitude * ((bands / (magnitude @ self.filters + _SILENCE)) @ self.lift)
+        return magnitude.clamp(_SILENCE, _LOUDEST)
 
     def to_waveform(self, magnitude: Tensor, phase: Tensor) -> Tensor:
         """(b, frames · hop). A frame too many at the end makes up for the centring."""
@@ -68,18 +74,6 @@ class SpectralVocoder(ModelMixin, ConfigMixin):
         spectrum = torch.cat([spectrum, spectrum[:, -1:]], 1).transpose(1, 2)
         window = _window(self.config.window).to(spectrum.device)
         return torch.istft(spectrum, self.config.window, hop, window=window, length=(spectrum.shape[2] - 1) * hop)
-
-    def _spectrum(self, spectrogram: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = self.enter(spectrogram.transpose(1, 2)).transpose(1, 2)  # (b, frames, width)
-        for block in self.stack:
-            hidden = block(hidden)
-        loudness, real, imaginary = self.leave(self.norm(hidden)).float().chunk(3, -1)
-        # A start that is nearly right: each bin as loud as the bands that it belongs to, and silence really silent.
-        # The faintest noise in all bins drowns what a listener compares, in pauses and above a sound's highest tone.
-        bands = ((spectrogram.float() * _SPAN + math.log(_FLOOR) + _SPAN).exp() - _FLOOR).clamp(min=0)
-        start = (bands @ self.lift.float() + _SILENCE).log()
-        magnitude = (start + loudness.clamp(-8, 8)).clamp(max=2).exp()
-        return magnitude, _unit(torch.complex(real, imaginary))
 
     def _stft(self, waveform: Tensor) -> Tensor:
         return stft(waveform, self.config.window, math.prod(self.config.upsample_rates))[:, :-1]
@@ -122,18 +116,3 @@ def _window(length: int) -> Tensor:
 
 def _unit(spectrum: Tensor) -> Tensor:
     return spectrum / spectrum.abs().clamp(min=1e-7)
-
-
-class _Block(nn.Module):
-    """A ConvNeXt block over (b, frames, width)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.across = nn.Conv1d(width, width, 7, padding=3, groups=width)
-        self.norm = nn.LayerNorm(width)
-        self.inner = nn.Linear(width, 3 * width)
-        self.outer = nn.Linear(3 * width, width)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        mixed = self.across(hidden.transpose(1, 2)).transpose(1, 2)
-        return hidden + self.outer(F.gelu(self.inner(self.norm(mixed))))

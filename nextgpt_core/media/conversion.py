@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nextgpt_core import media
-from nextgpt_core.media import guard
+from nextgpt_core.media import guard, reading
 from nextgpt_core.media.kinds import sniff
 from nextgpt_core.media.writing import write_audio, write_image, write_video
 
@@ -29,25 +28,28 @@ _PLAYED = {
 _FPS, _AUDIO_RATE = 10, 44_100
 
 
-def convert(path: Path, folder: Path) -> Path:
-    """See `nextgpt_core.media.preview`."""
+def preview(path: Path, folder: Path) -> Path:
+    """A file that browsers play: `path` itself where they do, else a PNG, MP4 or WAV made in `folder`.
+
+    A converted video has at most 30 s, 640 px and no sound.
+    """
     kind = sniff(path)
     played = _PLAYED.get(kind.name)
     if played is not None and (kind.reader == "pillow" or set(guard.call("codecs", path)) <= set(played)):
         return Path(path)
-    modality = media.probe(path)
+    modality = reading.probe(path)
     suffix = {"image": ".png", "video": ".mp4", "audio": ".wav"}[modality]
-    target = Path(folder) / f"{media.content_hash(path)[:32]}{suffix}"
+    target = Path(folder) / f"{reading.content_hash(path)[:32]}{suffix}"
     if target.is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f"unfinished-{target.name}")
     if modality == "image":
-        write_image(np.asarray(media.read_image(path)), unfinished, {})
+        write_image(np.asarray(reading.read_image(path)), unfinished, {})
     elif modality == "audio":
-        write_audio(media.read_audio(path, _AUDIO_RATE), _AUDIO_RATE, unfinished, {})
+        write_audio(reading.read_audio(path, _AUDIO_RATE), _AUDIO_RATE, unfinished, {})
     else:
-        count, rate = media.video_length(path)
-        frames, _ = media.read_video(path, frames=max(1, round(count / rate * _FPS)))
+        count, rate = reading.video_length(path)
+        frames, _ = reading.read_video(path, frames=max(1, round(count / rate * _FPS)))
         write_video(frames, unfinished, _FPS, {})
     return unfinished.replace(target)

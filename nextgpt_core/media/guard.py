@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from nextgpt_core.conversation import Sentence
 from nextgpt_core.media.kinds import MediaError, check_file, shown
 
 SECONDS = 60.0  # by the clock, for one file
@@ -36,11 +37,15 @@ def call(function: str, path: Path, **arguments: Any) -> Any:
             answer = worker.ask({"function": function, "path": str(path.resolve()), "arguments": arguments})
         except TimeoutError:
             worker.end()
-            raise MediaError(f"{shown(path)} takes more than {SECONDS:.0f} s to read, and was given up.") from None
-        except (OSError, EOFError, ValueError, TypeError, KeyError):  # it ended, or talks nonsense
+            raise MediaError(
+                "{file} takes more than {seconds} s to read, and was given up.",
+                file=shown(path),
+                seconds=f"{SECONDS:.0f}",
+            ) from None
+        except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError):  # it ended, or talks nonsense
             worker.end()
             raise MediaError(
-                f"{shown(path)} could not be read: it takes too much time or memory, or breaks its decoder."
+                "{file} could not be read: it takes too much time or memory, or breaks its decoder.", file=shown(path)
             ) from None
         except BaseException:  # an interrupt: the answer would be taken for the next question's
             worker.end()
@@ -70,13 +75,13 @@ class _Worker:
         )
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Raises TimeoutError, or EOFError and OSError where the process has ended."""
+        """{"value"}, or {"error"} as a Sentence. Raises TimeoutError; EOFError and OSError where the process ended."""
         deadline = time.monotonic() + SECONDS
         self.process.stdin.write(json.dumps(question).encode() + b"\n")
         answer = json.loads(self._read(int.from_bytes(self._read(4, deadline), "big"), deadline))
-        if "value" in answer:
-            answer["value"] = self._value(answer["value"], deadline)
-        return answer
+        if "error" in answer:
+            return {"error": Sentence.rebuilt(*answer["error"])}
+        return {"value": self._value(answer["value"], deadline)}
 
     def end(self) -> None:
         self.process.kill()

@@ -9,14 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nextgpt_core.conversation import RefusedError
+
 _HEAD = 4096
-PICTURES = "pictures (JPEG, PNG, WebP, GIF, BMP, AVIF, HEIF)"
-VIDEOS = "videos (MP4, MOV, WebM, MKV, AVI, MPEG, GIF)"
-SOUNDS = "sounds (WAV, MP3, FLAC, Ogg, M4A, AAC, AIFF)"
+ACCEPTED = (
+    "accepted are pictures (JPEG, PNG, WebP, GIF, BMP, AVIF, HEIF), videos (MP4, MOV, WebM, MKV, AVI, MPEG, GIF) "
+    "and sounds (WAV, MP3, FLAC, Ogg, M4A, AAC, AIFF)."
+)
 
 
-class MediaError(ValueError):
-    """A file cannot be used; the message is one sentence for people."""
+class MediaError(RefusedError):
+    """A file cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,10 @@ def sniff(path: Path) -> Kind:
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if not head:
-        raise MediaError(f"{shown(path)} is empty; accepted are {PICTURES}, {VIDEOS} and {SOUNDS}.")
+        raise MediaError("{file} is empty; " + ACCEPTED, file=shown(path))
     kind = _kind(head)
     if kind is None:
-        raise MediaError(f"{shown(path)} is {_stranger(head)}; accepted are {PICTURES}, {VIDEOS} and {SOUNDS}.")
+        raise MediaError("{file} is {kind}; " + ACCEPTED, file=shown(path), kind=_stranger(head))
     return kind
 
 
@@ -46,16 +49,22 @@ def check_file(path: Path) -> Path:
     try:
         if path.is_file():
             return path
-        found = "is a folder or a device, not a file" if path.exists() else "does not exist"
+        there = path.exists()
     except (OSError, ValueError):  # a name too long, or with a null in it
-        found = "is not a name of a file"
-    raise MediaError(f"{shown(path)} {found}.")
+        raise MediaError("{file} is not a name of a file.", file=shown(path)) from None
+    if there:
+        raise MediaError("{file} is a folder or a device, not a file.", file=shown(path))
+    raise MediaError("{file} does not exist.", file=shown(path))
 
 
 def shown(path: Path) -> str:
     """The file's name as an error may show it: printable, at most 60 characters."""
     name = "".join(c if c.isprintable() else "�" for c in Path(path).name) or str(path)
     return name if len(name) <= 60 else f"{name[:40]}…{name[-19:]}"
+
+
+def damaged(path: Path, kind: Kind) -> MediaError:
+    return MediaError("{file} starts like {kind}, but it is damaged or was cut off.", file=shown(path), kind=kind.name)
 
 
 def _kind(head: bytes) -> Kind | None:
@@ -87,12 +96,12 @@ def _stranger(head: bytes) -> str:
         if start.startswith(magic):
             return words
     if b"<svg" in start:
-        return "an SVG drawing"
+        return _SVG
     try:
         text = head.decode("utf-8", errors="ignore" if len(head) == _HEAD else "strict")
     except UnicodeDecodeError:
-        return "a kind of file that is not known here"
-    return "text" if all(c.isprintable() or c in "\t\r\n\f" for c in text) else "a kind of file that is not known here"
+        return _UNKNOWN
+    return _TEXT if all(c.isprintable() or c in "\t\r\n\f" for c in text) else _UNKNOWN
 
 
 _MOV = Kind("MP4", "av", "mov")
@@ -126,8 +135,9 @@ _CHUNKED = {
     (b"FORM", b"AIFF"): Kind("AIFF", "av", "aiff"),
     (b"FORM", b"AIFC"): Kind("AIFF", "av", "aiff"),
 }
+_TEXT, _SVG, _UNKNOWN = "text", "an SVG drawing", "a kind of file that is not known here"
 _STRANGERS = (
-    (b"<svg", "an SVG drawing"),
+    (b"<svg", _SVG),
     (b"#extm3u", "a playlist"),
     (b"ffconcat", "a playlist"),
     (b"[playlist]", "a playlist"),

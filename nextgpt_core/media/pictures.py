@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-from nextgpt_core.media.kinds import Kind, MediaError, shown, sniff
+from nextgpt_core.media.kinds import Kind, MediaError, damaged, shown, sniff
 
 MAX_PIXELS = 40_000_000
 LONG_SIDE = 1536
@@ -23,7 +23,9 @@ def read_image(path: Path) -> np.ndarray:
     """(h, w, 3) uint8; see `nextgpt_core.media.read_image`."""
     kind = sniff(path)
     if kind.reader != "pillow":
-        raise MediaError(f"{shown(path)} is no picture but {kind.name}, which holds video or sound.")
+        raise MediaError(
+            "{file} is no picture but {kind}, which holds video or sound.", file=shown(path), kind=kind.name
+        )
     with _opened(path, kind, MAX_PIXELS) as image:
         if kind.format == "JPEG":
             image.draft("RGB", (LONG_SIDE, LONG_SIDE))  # decodes large photos at a half, quarter or eighth
@@ -62,18 +64,21 @@ def _opened(path: Path, kind: Kind, max_pixels: int) -> Iterator[Image.Image]:
             with Image.open(path, formats=[kind.format]) as image:
                 width, height = image.size
                 if width * height > max_pixels:
-                    raise _too_large(path, f"{width} × {height} pixels", max_pixels)
+                    raise MediaError(
+                        "{file} has {width} × {height} pixels; pictures may have up to {limit} megapixels.",
+                        file=shown(path), width=width, height=height, limit=max_pixels // 1_000_000,
+                    )  # fmt: skip
                 yield image
     except Image.DecompressionBombError as error:
-        raise _too_large(path, "more than 178 megapixels", max_pixels) from error
+        raise MediaError(
+            "{file} has more than 178 megapixels; pictures may have up to {limit} megapixels.",
+            file=shown(path),
+            limit=max_pixels // 1_000_000,
+        ) from error
     except (MediaError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise whatever their format's libraries do
-        raise MediaError(f"{shown(path)} starts like {kind.name}, but it is damaged or was cut off.") from error
-
-
-def _too_large(path: Path, found: str, limit: int) -> MediaError:
-    return MediaError(f"{shown(path)} has {found}; pictures may have up to {limit // 1_000_000} megapixels.")
+        raise damaged(path, kind) from error
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

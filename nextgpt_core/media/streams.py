@@ -15,11 +15,12 @@ from typing import Any
 import av
 import numpy as np
 
-from nextgpt_core.media.kinds import Kind, MediaError, shown, sniff
+from nextgpt_core.media.kinds import Kind, MediaError, damaged, shown, sniff
 from nextgpt_core.media.pictures import MAX_FRAME_PIXELS, animation_frames, is_animated
 
 VIDEO_SECONDS = 30.0  # decoded of a longer video
 FRAME_SIDE = 640
+UNKNOWN_CODEC = "an unknown codec"
 _HD = 1920 * 1088
 _MAX_FRAMES = 30 * 240
 _MAX_CHANNELS, _MAX_RATE = 16, 384_000
@@ -48,7 +49,7 @@ def probe(path: Path) -> str:
             return "video"
         if container.streams.audio:
             return "audio"
-    raise MediaError(f"{shown(path)} is {kind.name}, but holds neither video nor sound.")
+    raise MediaError("{file} is {kind}, but holds neither video nor sound.", file=shown(path), kind=kind.name)
 
 
 def codecs(path: Path) -> list[str]:
@@ -62,29 +63,37 @@ def read_audio(path: Path, rate: int, seconds: float) -> np.ndarray:
     """(n,) float32 mono; see `nextgpt_core.media.read_audio`."""
     kind = sniff(path)
     if kind.reader == "pillow":
-        raise MediaError(f"{shown(path)} is no sound but a picture ({kind.name}).")
+        raise MediaError("{file} is no sound but a picture ({kind}).", file=shown(path), kind=kind.name)
     with _opened(path, kind) as container:
         if not container.streams.audio:
-            raise MediaError(f"{shown(path)} has no sound in it.")
+            raise MediaError("{file} has no sound in it.", file=shown(path))
         stream = container.streams.audio[0]
         _check_codec(path, stream, _AUDIO_CODECS)
-        if stream.codec_context.channels > _MAX_CHANNELS or not 0 < stream.codec_context.rate <= _MAX_RATE:
+        channels, hertz = stream.codec_context.channels, stream.codec_context.rate
+        if channels > _MAX_CHANNELS or not 0 < hertz <= _MAX_RATE:
             raise MediaError(
-                f"{shown(path)} claims {stream.codec_context.channels} channels of {stream.codec_context.rate} Hz; "
-                f"accepted are up to {_MAX_CHANNELS} channels of up to {_MAX_RATE} Hz."
-            )
+                "{file} claims {channels} channels of {hertz} Hz; "
+                "accepted are up to {most} channels of up to {top} Hz.",
+                file=shown(path), channels=channels, hertz=hertz, most=_MAX_CHANNELS, top=_MAX_RATE,
+            )  # fmt: skip
         claimed = _claimed_seconds(container, stream)
         if claimed > seconds + 1:
-            raise _too_long(path, _spoken(claimed), seconds)
+            raise MediaError(
+                "{file} lasts {found}; accepted are sounds of up to {limit}.",
+                file=shown(path), found=_spoken(claimed), limit=_spoken(seconds),
+            )  # fmt: skip
         pieces, count = [], 0
         for samples in _resampled(_decoded(path, container, stream), rate):
             pieces.append(samples)
             count += len(samples)
             if count > (seconds + 1) * rate:
-                raise _too_long(path, f"more than {_spoken(seconds)}", seconds)
+                raise MediaError(
+                    "{file} lasts more than {limit}; accepted are sounds of up to {limit}.",
+                    file=shown(path), limit=_spoken(seconds),
+                )  # fmt: skip
         _check_claim(path, kind, claimed, count / rate)
     if not count:
-        raise MediaError(f"{shown(path)} has a sound track with nothing in it.")
+        raise MediaError("{file} has a sound track with nothing in it.", file=shown(path))
     sound = np.concatenate(pieces)[: round(seconds * rate)]
     return np.nan_to_num(sound, posinf=1.0, neginf=-1.0).clip(-1, 1)
 
@@ -107,7 +116,9 @@ def read_frames(path: Path, indices: Sequence[int]) -> np.ndarray:
     """(n, h, w, 3) uint8; see `nextgpt_core.media.read_frames`."""
     times, _ = _times(path)
     if not all(0 <= index < len(times) for index in indices):
-        raise MediaError(f"{shown(path)} has {len(times)} frames; asked for {list(indices)}.")
+        raise MediaError(
+            "{file} has {count} frames; asked for {indices}.", file=shown(path), count=len(times), indices=list(indices)
+        )
     return _frames_at(path, [times[index] for index in indices])
 
 
@@ -116,7 +127,7 @@ def _times(path: Path) -> tuple[list[float], float]:
     kind = sniff(path)
     if kind.reader == "pillow":
         if not is_animated(path, kind):
-            raise MediaError(f"{shown(path)} is no video but a still picture ({kind.name}).")
+            raise MediaError("{file} is no video but a still picture ({kind}).", file=shown(path), kind=kind.name)
         times = [time for time, _ in animation_frames(path, kind, VIDEO_SECONDS)]
         return times, min(_length(times), VIDEO_SECONDS)
     with _opened(path, kind) as container:
@@ -134,7 +145,7 @@ def _times(path: Path) -> tuple[list[float], float]:
             if times[-1] - times[0] > VIDEO_SECONDS + 2 or len(times) > _MAX_FRAMES:
                 break  # frames may come out of order, but not by seconds
     if not times:
-        raise _damaged(path, kind)
+        raise damaged(path, kind)
     times.sort()
     times = [time for time in times if time - times[0] <= VIDEO_SECONDS]
     if _length(times) < VIDEO_SECONDS:
@@ -162,12 +173,12 @@ def _frames_at(path: Path, wanted: Sequence[float]) -> np.ndarray:
                 break
             before = (time, frame)
     if before is None and not found:
-        raise _damaged(path, sniff(path))
+        raise damaged(path, sniff(path))
     for index in order[len(found) :]:
         found[index] = _pixels(before[1])
     shape = found[order[0]].shape
     if any(pixels.shape != shape for pixels in found.values()):
-        raise MediaError(f"{shown(path)} changes its size midway; accepted are videos of one size.")
+        raise MediaError("{file} changes its size midway; accepted are videos of one size.", file=shown(path))
     return np.stack([found[index] for index in range(len(wanted))])
 
 
@@ -217,14 +228,14 @@ def _resampled(frames: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarra
 
 
 def _decoded(path: Path, container: Any, stream: Any) -> Iterator[Any]:
-    damaged = 0
+    broken = 0
     for packet in container.demux(stream):
         try:
             yield from packet.decode()
         except av.error.InvalidDataError as error:
-            damaged += 1
-            if damaged > _MAX_DAMAGED_PACKETS:
-                raise MediaError(f"{shown(path)} is damaged: parts of it can't be decoded.") from error
+            broken += 1
+            if broken > _MAX_DAMAGED_PACKETS:
+                raise MediaError("{file} is damaged: parts of it can't be decoded.", file=shown(path)) from error
 
 
 @contextlib.contextmanager
@@ -241,7 +252,7 @@ def _opened(path: Path, kind: Kind) -> Iterator[Any]:
     except (av.error.FFmpegError, ValueError) as error:
         if isinstance(error, MediaError):
             raise
-        raise _damaged(path, kind) from error
+        raise damaged(path, kind) from error
 
 
 def _video_stream(container: Any) -> Any:
@@ -253,7 +264,7 @@ def _video_stream(container: Any) -> Any:
 def _checked_video_stream(path: Path, container: Any) -> Any:
     stream = _video_stream(container)
     if stream is None:
-        raise MediaError(f"{shown(path)} has no video in it.")
+        raise MediaError("{file} has no video in it.", file=shown(path))
     _check_codec(path, stream, _VIDEO_CODECS)
     _check_size(path, stream.codec_context.width, stream.codec_context.height)
     return stream
@@ -261,20 +272,28 @@ def _checked_video_stream(path: Path, container: Any) -> Any:
 
 def _check_codec(path: Path, stream: Any, accepted: str) -> None:
     context = stream.codec_context
-    if context is None or context.codec.name not in accepted.split(","):
-        found = "an unknown codec" if context is None else f"the codec {context.codec.name}"
-        raise MediaError(f"{shown(path)} is coded with {found}, which is not accepted; H.264, VP9 or MP3, say, are.")
+    codec = UNKNOWN_CODEC if context is None else context.codec.name
+    if codec not in accepted.split(","):
+        raise MediaError(
+            "{file} is coded with {kind}, which is not accepted; H.264, VP9 or MP3, say, are.",
+            file=shown(path), kind=codec,
+        )  # fmt: skip
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_FRAME_PIXELS:
-        raise MediaError(f"{shown(path)} has frames of {width} × {height} pixels; accepted are up to 4096 × 2304.")
+        raise MediaError(
+            "{file} has frames of {width} × {height} pixels; accepted are up to 4096 × 2304.",
+            file=shown(path), width=width, height=height,
+        )  # fmt: skip
 
 
 def _check_claim(path: Path, kind: Kind, claimed: float, found: float) -> None:
     if kind.format in _TRUE_TO_DURATION and found < 0.9 * claimed - 0.5:
-        claims = f"{shown(path)} should last {_spoken(claimed)} or more, but holds {_spoken(found)}"
-        raise MediaError(f"{claims}: it is damaged or was cut off.")
+        raise MediaError(
+            "{file} should last {claimed} or more, but holds {found}: it is damaged or was cut off.",
+            file=shown(path), claimed=_spoken(claimed), found=_spoken(found),
+        )  # fmt: skip
 
 
 def _claimed_seconds(container: Any, stream: Any) -> float:
@@ -282,14 +301,6 @@ def _claimed_seconds(container: Any, stream: Any) -> float:
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     return container.duration / av.time_base if container.duration is not None else 0.0
-
-
-def _too_long(path: Path, found: str, limit: float) -> MediaError:
-    return MediaError(f"{shown(path)} lasts {found}; accepted are sounds of up to {_spoken(limit)}.")
-
-
-def _damaged(path: Path, kind: Kind) -> MediaError:
-    return MediaError(f"{shown(path)} starts like {kind.name}, but it is damaged or was cut off.")
 
 
 def _spoken(seconds: float) -> str:

@@ -47,16 +47,22 @@ def answer(question: dict[str, Any], out: BinaryIO) -> None:
     try:
         header = {"value": _describe(_FUNCTIONS[question["function"]](path, **question["arguments"]), arrays)}
     except MediaError as error:
-        header = {"error": str(error)}
+        header = _refusal(error)
     except MemoryError:
-        header = {"error": f"{shown(path)} takes more memory to read than a file may."}
+        header = _refusal(MediaError("{file} takes more memory to read than a file may.", file=shown(path)))
     except Exception as error:  # a decoder's own error that no one foresaw: still one file's, not the chat's
-        header = {"error": f"{shown(path)} could not be read ({type(error).__name__})."}
+        name = type(error).__name__
+        header = _refusal(MediaError("{file} could not be read ({error}).", file=shown(path), error=name))
     text = json.dumps(header).encode()
     out.write(len(text).to_bytes(4, "big") + text)
     for array in arrays:
         out.write(np.ascontiguousarray(array).data)
     out.flush()
+
+
+def _refusal(error: MediaError) -> dict[str, Any]:
+    """What `Sentence.rebuilt` takes."""
+    return {"error": [str(error), error.sentence.pattern, error.sentence.values]}
 
 
 def _describe(value: Any, arrays: list[np.ndarray]) -> Any:

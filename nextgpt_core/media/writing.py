@@ -77,7 +77,7 @@ def read_metadata(path: Path) -> dict[str, str]:
                 text = container.metadata.get("comment", "{}")
         return {str(key): str(value) for key, value in json.loads(text).items()}
     except (OSError, ValueError, AttributeError) as error:
-        raise MediaError(f"{shown(path)} holds no note that we wrote.") from error
+        raise MediaError("{file} holds no note that we wrote.", file=shown(path)) from error
 
 
 def _note(metadata: Mapping[str, str]) -> str:

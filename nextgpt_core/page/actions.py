@@ -16,11 +16,13 @@ import gradio as gr
 from nextgpt_core.conversation import Media, Message
 from nextgpt_core.media import MediaError
 from nextgpt_core.page.handlers import Handlers, Screen, busy_box, filled_box, idle_box
+from nextgpt_core.page.session import Session
 from nextgpt_core.page.show.figures import file_url
 from nextgpt_core.page.show.received import received
 from nextgpt_core.page.store import archive, shares, uploads
 from nextgpt_core.page.talk.reply import Medium
-from nextgpt_core.page.talk.state import Session, Turn
+from nextgpt_core.page.talk.state import Turn
+from nextgpt_core.page.words import say
 
 
 class Refusal(Exception):
@@ -135,7 +137,7 @@ def _received(handlers: Handlers, session: Session, click: Click) -> Screen:
         try:
             session.received[turn.id, number] = received(turn.asked.media[number], handlers.lane.model)
         except MediaError as error:
-            raise Refusal(str(error)) from error
+            raise Refusal(say(error.sentence, handlers.words(session))) from error
     return handlers.screen(session)
 
 
@@ -220,8 +222,11 @@ def take_in(handlers: Handlers, path: str | None, session: Session, request: gr.
         _refuse(handlers.refusal_of_space(session))
         id = secrets.token_urlsafe(16)
         conversation = archive.unpack(Path(path), handlers.library.place(session.visitor) / id, id)
-    except (Refusal, archive.ArchiveError) as error:
-        gr.Warning(str(error))
+    except Refusal as refusal:
+        gr.Warning(str(refusal))
+        return Screen()
+    except archive.ArchiveError as error:
+        gr.Warning(say(error.sentence, handlers.words(session)))
         return Screen()
     session.chat = handlers.library.add(session.visitor, conversation)
     handlers.library.save(session.chat)

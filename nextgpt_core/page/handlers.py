@@ -16,6 +16,7 @@ import gradio as gr
 from nextgpt_core.config import Config
 from nextgpt_core.conversation import ChatOptions, Message, Text
 from nextgpt_core.media import MediaError
+from nextgpt_core.page.session import Session
 from nextgpt_core.page.settings import Settings
 from nextgpt_core.page.show import side, view
 from nextgpt_core.page.show.examples import cards, examples
@@ -25,7 +26,6 @@ from nextgpt_core.page.store.limits import Allowance, Limits
 from nextgpt_core.page.talk.lane import Lane
 from nextgpt_core.page.talk.live import Chat
 from nextgpt_core.page.talk.reply import Reply
-from nextgpt_core.page.talk.state import Session
 from nextgpt_core.page.words import WORDS, Words, choose
 
 MAX_FILES = 8  # a message
@@ -156,7 +156,7 @@ class Handlers:
         try:
             media = tuple(uploads.take(Path(file), chat.folder) for file in files)
         except MediaError as error:
-            reply = Reply().ended("refused", str(error))
+            reply = Reply().ended("refused", error.sentence)
         chat.change(lambda conversation: conversation.asking(Message("user", (*media, *said)), reply, beside))
         return ""
 

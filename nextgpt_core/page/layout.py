@@ -16,13 +16,13 @@ from nextgpt_core.page import actions
 from nextgpt_core.page.api import endpoint
 from nextgpt_core.page.handlers import Handlers, Screen
 from nextgpt_core.page.headers import SecurityHeaders
+from nextgpt_core.page.session import Session
 from nextgpt_core.page.show.examples import FOLDER as EXAMPLES
 from nextgpt_core.page.store import shares
 from nextgpt_core.page.store.library import Library, keep_sweeping
 from nextgpt_core.page.store.limits import Limits, UploadLimit
 from nextgpt_core.page.store.visitors import Visitors
 from nextgpt_core.page.talk.lane import Lane
-from nextgpt_core.page.talk.state import Session
 from nextgpt_core.page.words import WORDS
 
 ASSETS = Path(__file__).parents[2] / "assets"

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nextgpt_core.conversation import MODALITIES, ChatOptions, Event, Media, Message, TooLongError
-from nextgpt_core.media import MediaError
+from nextgpt_core.conversation import MODALITIES, ChatOptions, Event, Media, Message, RefusedError
 from nextgpt_core.page.talk.lane import Model
 
 # Seconds of GPU that a turn asks for: for its words, for each step of a medium that may come, and at most. A visitor's
@@ -61,7 +60,7 @@ class OnZeroGpu:
         try:
             with closing(getattr(self._model, name)(*arguments)) as events:
                 yield from events
-        except (MediaError, TooLongError) as error:
+        except RefusedError as error:
             yield error
 
     def _seconds(self, name: str, *arguments: Any) -> int:

@@ -67,20 +67,30 @@ def article(noun: str) -> str:
 
 
 def plural(noun: str) -> str:
-    head, _, tail = noun.partition(" with ")
-    if head.endswith(("s", "sh", "ch", "x")):
+    """ "slices of pizza", "children", "dogs with a hat"; what is said of several already stays: "folded hands"."""
+    mark = next((mark for mark in _MARKS if mark in noun), None)
+    head, _, tail = noun.partition(mark) if mark else (noun, "", "")
+    ending = next((one for one in _PLURALS if head.endswith(one)), None)
+    if ending is not None:
+        head = head.removesuffix(ending) + _PLURALS[ending]
+    elif head.endswith(("ss", "us", "is", "as", "os", "sh", "ch", "x")):
         head += "es"
+    elif head.endswith("s"):
+        pass
     elif head.endswith("y") and head[-2:-1] not in "aeiou":
         head = head[:-1] + "ies"
-    elif head.endswith("man"):
-        head = head[:-2] + "en"
-    elif head.endswith("person"):
-        head = head[:-6] + "people"
-    elif head.endswith("mouse"):
-        head = head[:-5] + "mice"
-    elif not head.endswith(("sheep", "fish", "people")):
+    else:
         head += "s"
-    return f"{head} with {tail}" if tail else head
+    return f"{head}{mark}{tail}" if mark else head
+
+
+_MARKS = (" with ", " of ", " in ", " on ", " at ", " and ", " holding ", " blowing ")
+_PLURALS = {
+    "human": "humans", "man": "men", "person": "people", "people": "people", "child": "children", "mouse": "mice",
+    "tooth": "teeth", "foot": "feet", "goose": "geese", "sheep": "sheep", "fish": "fish", "deer": "deer",
+    "leaf": "leaves", "wolf": "wolves", "knife": "knives", "loaf": "loaves", "shelf": "shelves", "scarf": "scarves",
+    "potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "hero": "heroes", "volcano": "volcanoes",
+}  # fmt: skip
 
 
 class CaptionSampler:

@@ -66,10 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps",
         type=int,
-        nargs=3,
-        default=(3000, 3000, 10000),
-        metavar=("VOCODER", "AUTOENCODER", "DENOISER"),
-        help="for sounds: how long each is trained, over all sittings (3000 3000 10000)",
+        nargs=2,
+        default=(0, 4000),
+        metavar=("AUTOENCODER", "DENOISER"),
+        help="for sounds: how long each is trained, over all sittings (0 4000)",
     )
     parser.add_argument("--batch", type=int, default=32, help="latents a step, frames counted (32)")
 

@@ -24,7 +24,7 @@ from nextgpt_core.decoders.autoencoder import PocketAutoencoder
 from nextgpt_core.decoders.sentence_condition import SentenceCondition
 from nextgpt_core.pocket.autoencoder_task import to_pixels
 from nextgpt_core.pocket.holdout import style_held_out
-from nextgpt_core.pocket.scenes import Scene, SceneSampler, render, sprite_hues
+from nextgpt_core.pocket.scenes import COUNTS, Scene, SceneSampler, render, sprite_hues
 from nextgpt_core.pocket.shards import write_shard
 from nextgpt_core.pocket.sources import Sprites, build_sprites
 
@@ -43,14 +43,21 @@ def open_sprites(folder: Path) -> tuple[Sprites, Hues]:
 
 
 def draw_scenes(folder: Path, number: int, count: int) -> list[Scene]:
-    """The scenes of shard `number`: half of them from the sampler, half one object each, so that all get their turn."""
+    """The scenes of shard `number`: half of them from the sampler, half in turn, so that all get theirs.
+
+    In turn come each concept in each style, and several of each concept.
+    """
     sprites, hues = open_sprites(folder)
-    random = Random(f"scenes {number}")
-    sampler = SceneSampler(sprites, hues, random)
-    pairs = [key for key in sprites.rows if not style_held_out(*key)]
-    Random(0).shuffle(pairs)
-    first = number * count // 2
-    return [sampler.single(*pairs[(first + i // 2) % len(pairs)]) if i % 2 else sampler() for i in range(count)]
+    sampler = SceneSampler(sprites, hues, Random(f"scenes {number}"))
+    looks = [key for key in sprites.rows if not style_held_out(*key)]
+    groups = [(name, several) for name in sorted({name for name, _ in sprites.rows}) for several in COUNTS]
+    for keys in (looks, groups):
+        Random(0).shuffle(keys)
+    scenes = []
+    for turn in range(number * count // 4, (number + 1) * count // 4):
+        scenes += [sampler(), sampler.single(*looks[turn % len(looks)])]
+        scenes += [sampler(), sampler.counted(*groups[turn % len(groups)])]
+    return scenes
 
 
 def draw_pictures(folder: Path, number: int, count: int) -> tuple[list[Scene], np.ndarray]:

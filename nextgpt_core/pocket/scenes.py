@@ -21,6 +21,7 @@ from nextgpt_core.pocket.holdout import DEFAULT_STYLE, colour_held_out, relation
 from nextgpt_core.pocket.sources import STYLES, Sprites
 
 SIZE = 256
+COUNTS = (2, 3)
 RELATIONS = ("left of", "right of", "above", "below", "on", "next to", "and")
 PLAIN_COLOURS = {"red": "#e5484d", "blue": "#5b9cf0", "green": "#74c069", "yellow": "#ffdc5e", "pink": "#f6a8c8",
                  "purple": "#a583d8", "orange": "#ffa94d", "black": "#17181c"}  # fmt: skip
@@ -74,7 +75,7 @@ class SceneSampler:
         }
 
     def __call__(self) -> Scene:
-        kinds = {self._single: 0.4, self._placed: 0.17, self._counted: 0.13, self._paired: 0.26, self._trio: 0.02,
+        kinds = {self._single: 0.2, self._placed: 0.32, self._counted: 0.06, self._paired: 0.37, self._trio: 0.03,
                  self._empty: 0.02}  # fmt: skip
         return self._random.choices(list(kinds), list(kinds.values()))[0]()
 
@@ -84,7 +85,7 @@ class SceneSampler:
         noun = phrases.name(self._concepts[concept], random)
         colour, said = self._colour(concept, style, 0.22)
         size = random.choice(("small", "big")) if random.random() < 0.06 else None
-        # Nearly in one place: what no caption can foresee, half a latent's width of it, hides what it does say.
+        # Nearly in one place, here and below: what no caption can foresee, half a latent's width, hides what it says.
         side = {"small": random.uniform(0.34, 0.38), "big": random.uniform(0.92, 0.96)}.get(
             size, random.uniform(0.76, 0.82)
         )
@@ -105,16 +106,19 @@ class SceneSampler:
         random, concept = self._random, self._concept()
         style, where, time, variant = self._style(concept), *self._place()
         colour, said = self._colour(concept, style, 0.15)
-        side = random.uniform(0.42, 0.58)
-        y = random.uniform(0.4, 0.6) if where in FLOATING else random.uniform(0.78, 0.92) - side / 2
+        side = random.uniform(0.48, 0.54)
+        y = random.uniform(0.46, 0.54) if where in FLOATING else random.uniform(0.84, 0.88) - side / 2
         noun = phrases.name(self._concepts[concept], random)
         phrase = f"{phrases.thing(noun, said, None, 1, random)} {phrases.place(where, time, random)}"
-        item = Item(concept, style, colour, random.uniform(0.32, 0.68), y, side)
+        item = Item(concept, style, colour, random.uniform(0.45, 0.55), y, side)
         return Scene("place", phrases.whole(phrase, noun, style, False, random), (item,), where, time, variant)
 
     def _counted(self) -> Scene:
-        random, concept = self._random, self._concept()
-        style, count = self._style(concept), random.choice((2, 3))
+        return self.counted(self._concept(), self._random.choice(COUNTS))
+
+    def counted(self, concept: str, count: int) -> Scene:
+        """Several of a thing side by side."""
+        random, style = self._random, self._style(concept)
         colour, said = self._colour(concept, style, 0.15)
         where, time, variant = self._place() if random.random() < 0.4 else ("white", "day", 0)
         noun = phrases.name(self._concepts[concept], random)
@@ -184,10 +188,10 @@ class SceneSampler:
     def _row(self, names: list[str], styles: list[str], colours: list[str | None], where: str) -> tuple[Item, ...]:
         """Side by side, of one size, standing on the ground where there is one."""
         random, count = self._random, len(names)
-        side = random.uniform(0.38, 0.45) if count == 2 else random.uniform(0.27, 0.31)
+        side = random.uniform(0.41, 0.45) if count == 2 else random.uniform(0.28, 0.31)
         middle = 0.5 if where in ("white", *FLOATING) else 0.84 - side / 2
         return tuple(
-            Item(n, s, c, (i + 0.5) / count + random.uniform(-0.02, 0.02), middle + random.uniform(-0.05, 0.05), side)
+            Item(n, s, c, (i + 0.5) / count + random.uniform(-0.01, 0.01), middle + random.uniform(-0.02, 0.02), side)
             for i, (n, s, c) in enumerate(zip(names, styles, colours, strict=True))
         )
 
@@ -208,14 +212,14 @@ def spoken(relation: str, random: Random) -> str:
 
 def pair_layout(relation: str, random: Random) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """(x, y, size) of the two things that stand in the relation, as shares of the picture."""
-    near, far = random.uniform(0.24, 0.28), random.uniform(0.72, 0.76)
-    middle, side = random.uniform(0.46, 0.6), random.uniform(0.38, 0.45)
+    near, far = random.uniform(0.25, 0.27), random.uniform(0.73, 0.75)
+    middle, side = random.uniform(0.48, 0.54), random.uniform(0.41, 0.45)
     if relation in ("above", "below"):
         first, second = (0.5, near, side), (0.5, far, side)
         return (first, second) if relation == "above" else (second, first)
     if relation == "on":
-        lower = random.uniform(0.42, 0.5)
-        upper = random.uniform(0.32, 0.38)
+        lower = random.uniform(0.45, 0.49)
+        upper = random.uniform(0.34, 0.38)
         top = 0.92 - lower
         return (0.5, top - upper / 2 + 0.03, upper), (0.5, 0.92 - lower / 2, lower)
     ordered = (near, middle, side), (far, middle, side)

@@ -1,10 +1,11 @@
-"""`python -m nextgpt_core train encode|decode|instruct`: one stage, from one checkpoint folder to another."""
+"""`python -m nextgpt_core train encode|decode|project|instruct`: one stage, from one checkpoint folder to another."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from nextgpt_core import checkpoint
 from nextgpt_core.config import load_config
 from nextgpt_core.training.data import Blend, read_conversations
 from nextgpt_core.training.loop import LoopConfig, train
+from nextgpt_core.training.projection import train_projectors
 from nextgpt_core.training.stages import STAGES, Stage
 
 
@@ -25,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--batch", type=int, default=16, help="conversations a step, over all processes (16)")
+    parser.add_argument(
+        "--conversations", type=int, default=8000, help="for project: how many are read, whose runs make batches (8000)"
+    )
     parser.add_argument("--accumulate", type=int, default=1, help="batches a step (1)")
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the stage's learning rates (1)")
     parser.add_argument(
@@ -57,7 +62,12 @@ def run(args: argparse.Namespace) -> int:
     files = [(path, float(weight or 1)) for path, _, weight in (text.partition("=") for text in args.data)]
     sources = [read_conversations(Path(path)) for path, _ in files]
     blend = Blend(sources, [weight for _, weight in files], args.batch, args.seed)
-    train(model, stage, blend, LoopConfig(args.steps, accumulate=args.accumulate, bits=args.bits), args.out)
+    config = LoopConfig(args.steps, accumulate=args.accumulate, bits=args.bits)
+    if set(stage.trains) == {"output"}:
+        some = list(dict.fromkeys(islice(chain.from_iterable(blend.batches()), args.conversations)))
+        train_projectors(model, stage, some, config, args.batch, args.out)
+    else:
+        train(model, stage, blend, config, args.out)
     return 0
 
 

@@ -74,13 +74,14 @@ class Blend:
         drawn = [
             rng.choice(source) for source in rng.choices(self.sources, self.weights, k=self.batch_size * self._pool)
         ]
-        drawn.sort(key=_length)
+        drawn.sort(key=length)
         batches = [drawn[i : i + self.batch_size] for i in range(0, len(drawn), self.batch_size)]
         rng.shuffle(batches)
         return batches
 
 
-def _length(conversation: Conversation) -> int:
+def length(conversation: Conversation) -> int:
+    """Roughly, to put together what is of a length."""
     return sum(len(message.text) + 20 * len(message.parts) for message in conversation)
 
 

@@ -64,7 +64,7 @@ def train(model: NextGPT, stage: Stage, blend: Blend, config: LoopConfig, out: P
     saved = time.monotonic()
     wrapped.train()
     for step in range(done, config.steps):
-        rate = _schedule(step, config)
+        rate = schedule(step, config)
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * rate
         for _ in range(config.accumulate):
@@ -94,7 +94,7 @@ def _shared(batches: Iterator[list[Conversation]], accelerator: Accelerator) -> 
         yield batch[accelerator.process_index :: accelerator.num_processes]
 
 
-def _schedule(step: int, config: LoopConfig) -> float:
+def schedule(step: int, config: LoopConfig) -> float:
     """Linear warm-up, then a cosine down to nothing."""
     if step < config.warmup:
         return (step + 1) / config.warmup

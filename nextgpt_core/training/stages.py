@@ -1,4 +1,4 @@
-"""The three stages, as data: what each trains and what its loss is made of."""
+"""The stages, as data: what each trains and what its loss is made of."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ STAGES = {
         Stage("encode", trains={"input": 1e-3}, losses={"text": 1.0}),
         # The paper freezes the LoRA here. Trained along, it finds unseen captions within minutes on the pocket model.
         Stage("decode", trains={"output": 1e-3, "signals": 2e-3, "lora": 5e-4}, losses={"text": 0.3, "caption": 1.0}),
+        # And here it is frozen, and the signal tokens with it: `projection` trains many steps on states computed once.
+        Stage("project", trains={"output": 1e-3}, losses={"caption": 1.0}),
         Stage(
             "instruct",
             # The input projector creeps: at the others' rate a few hundred steps undo what it could name before.

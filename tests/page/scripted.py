@@ -30,6 +30,7 @@ from nextgpt_core.conversation import (
     Message,
     Modality,
     Provenance,
+    Sentence,
     Text,
     TextDelta,
     Timings,
@@ -144,7 +145,9 @@ class ScriptedModel:
             yield MediaProgress(index, step, steps)
             self._hold(words, step)
         if "fail" in words:
-            yield MediaFailed(index, modality, f"The {modality} could not be made. The log says why.")
+            yield MediaFailed(
+                index, modality, Sentence("The {kind} could not be made. The log says why.", kind=modality)
+            )
             return []
         seed = (options.seed if options.seed is not None else next(self._seeds)) + index
         item = Media(modality, make(modality, options.out_dir, settings, seed), caption)

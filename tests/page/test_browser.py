@@ -117,6 +117,16 @@ def test_the_answer_speaks_the_visitors_language(chromium, served):
         assert "对话可以继续" in tab.locator("#chat .note.failed").inner_text()
 
 
+def test_reasons_speak_the_visitors_language(chromium, served, tmp_path):
+    (tmp_path / "photo.png").write_text("only words")
+    for tab in open_tab(chromium, served.address, locale="zh-CN"):
+        attach(tab, tmp_path / "photo.png")
+        ask(tab, "look")
+        assert "photo.png 是文本" in tab.locator("#chat .note.failed").last.inner_text()
+        ask(tab, "fail picture")
+        assert "图片未能生成" in tab.locator("#chat .note.failed").last.inner_text()
+
+
 def test_nothing_is_asked_of_anybody_else(chromium, served):
     context = chromium.new_context()
     page = context.new_page()

@@ -65,6 +65,19 @@ def test_uploads_of_an_hour_are_counted_for_each_visitor():
     assert upload(ann, None) == 411
 
 
+def test_who_uploads_too_much_is_told_so_in_the_browsers_language():
+    sent: list[dict] = []
+    headers = [(b"content-length", b"60"), (b"accept-language", b"zh-CN,zh;q=0.9")]
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", "headers": headers, "client": None}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    apart(asyncio.run, UploadLimit(behind, most=50)(scope, None, send))
+    assert sent[0]["status"] == 429
+    assert "请 60 分钟后再来" in sent[1]["body"].decode()
+
+
 def test_a_visitors_file_is_for_that_visitor_only(tmp_path):
     visitors = Visitors(behind, tmp_path)
     ann, bob = (letter * 43 for letter in "ab")

@@ -11,7 +11,7 @@ import torch
 
 from nextgpt_core.decoders.audio import AudioDecoder
 from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
-from nextgpt_core.decoders.vocoder import SpectralVocoder, mel_spectrogram
+from nextgpt_core.decoders.vocoder import mel_spectrogram
 from nextgpt_core.pocket.shards import Shards
 from nextgpt_core.pocket.sounds import clips, network_tasks, rows, stages
 from nextgpt_core.pocket.sounds.kinds import load_kinds
@@ -51,26 +51,6 @@ def test_spectrograms_are_those_of_the_clips(built):
     np.testing.assert_allclose(spectrograms[5], expected, atol=1e-3)
 
 
-def test_the_vocoder_learns(built, tmp_path):
-    _, found, _ = built
-    torch.manual_seed(0)
-    network = SpectralVocoder(width=16, blocks=1)
-    waves = torch.from_numpy(np.stack([found.wave(row) for row in found.rows(held_out=False)[:3]]))
-    spectra = mel_spectrogram(waves)
-
-    def distance() -> float:
-        with torch.no_grad():
-            return float(network_tasks.spectral_distance(network.to_waveform(*network(spectra, True)), waves))
-
-    before = distance()
-    train(network_tasks.VocoderTask(network, found), tmp_path, Plan(12, 2, 3e-3, 1, average=0.5, precision="no"))
-    assert distance() < before
-    assert (tmp_path / "samples" / "000012.jpg").is_file()
-    again = stages.load_network(SpectralVocoder, tmp_path / "export")
-    with torch.no_grad():
-        torch.testing.assert_close(again(spectra), network(spectra))
-
-
 def test_the_autoencoder_learns_without_changing_its_latents(built, tmp_path):
     _, found, spectrograms = built
     network = MelAutoencoder(4, (8, 8, 8))
@@ -105,9 +85,8 @@ def test_from_clips_to_a_decoder_that_plays(built, tmp_path, monkeypatch):
     torch.testing.assert_close(conditions[0], Sentences().embed([line.caption])[0], atol=2e-3, rtol=1e-2)
 
     out = tmp_path / "audio"
-    vocoder = SpectralVocoder(width=16, blocks=1, rounds=1)
     monkeypatch.setattr(stages, "Plan", lambda steps, *_: PLAN)
-    stages.train_denoiser(tmp_path / "run", out, data, fit, vocoder.eval(), Sentences(), 4)
+    stages.train_denoiser(tmp_path / "run", out, data, fit, Sentences(), 4)
     decoder = AudioDecoder(out, stages.SETTINGS)
     assert decoder.prompt_shape == (1, 16) and decoder.sampling_rate == 16000
     condition = Sentences().embed(["a siren"])

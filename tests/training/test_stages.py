@@ -21,7 +21,12 @@ from tests import tiny
 
 LORA, SIGNALS = "language_model.base.model.layers", "language_model.signal_"
 INPUT, OUTPUT = "input_projectors", "output_projectors"
-TRAINED = {"encode": (INPUT,), "decode": (LORA, SIGNALS, OUTPUT), "instruct": (LORA, SIGNALS, INPUT, OUTPUT)}
+TRAINED = {
+    "encode": (INPUT,),
+    "decode": (LORA, SIGNALS, OUTPUT),
+    "project": (OUTPUT,),
+    "instruct": (LORA, SIGNALS, INPUT, OUTPUT),
+}
 
 
 @pytest.fixture

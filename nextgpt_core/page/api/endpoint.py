@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from nextgpt_core.page.handlers import Handlers, Value
+from nextgpt_core.page.session import Session
 from nextgpt_core.page.talk.reply import Medium, Reply
-from nextgpt_core.page.talk.state import Session
 from nextgpt_core.page.words import Words
 
 _WAITING = 8  # calls of one client at a time, the one that is answered included

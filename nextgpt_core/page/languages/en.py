@@ -35,6 +35,7 @@ WORDS = {
     "disk_full": "Your conversations fill {used} MB, and {limit} MB is what a visitor may keep. Delete one first.",
     "still_answering": "The last message is still being answered. Stop it first, or wait for it.",
     "nothing": "Write something or attach a file first.",
+    "too_many_uploads": "You have uploaded much in the last hour. Please come back in {minutes} min.",
     "too_many_files": "A message takes at most {limit} files.",
     "gone": "That is no longer there.",
     "expired": "This file is no longer there.",

@@ -1,6 +1,8 @@
-"""Chinese."""
+"""Chinese: the page's words, and the reasons for which something failed, by their English pattern."""
 
 from __future__ import annotations
+
+from nextgpt_core.media.kinds import ACCEPTED
 
 WORDS = {
     "language": "zh",
@@ -33,6 +35,7 @@ WORDS = {
     "disk_full": "您的对话已占 {used} MB，上限为 {limit} MB，请先删除一些。",
     "still_answering": "上一条消息还在回答中，请先停止或等它结束。",
     "nothing": "请先输入文字或添加文件。",
+    "too_many_uploads": "您在过去一小时内上传了很多，请 {minutes} 分钟后再来。",
     "too_many_files": "一条消息最多附带 {limit} 个文件。",
     "gone": "内容已不存在。",
     "expired": "文件已不存在。",
@@ -118,4 +121,80 @@ WORDS = {
     "example_make_video": "生成视频",
     "example_make_audio": "生成声音",
     "example_several": "一次生成多种",
+}
+
+_ACCEPTED = (
+    "可接受的有图片（JPEG、PNG、WebP、GIF、BMP、AVIF、HEIF）、视频（MP4、MOV、WebM、MKV、AVI、MPEG、GIF）"
+    "和声音（WAV、MP3、FLAC、Ogg、M4A、AAC、AIFF）。"
+)
+
+REASONS = {
+    # files
+    "{file} is empty; " + ACCEPTED: "{file} 是空文件；" + _ACCEPTED,
+    "{file} is {kind}; " + ACCEPTED: "{file} 是{kind}；" + _ACCEPTED,
+    "{file} is not a name of a file.": "{file} 不是文件名。",
+    "{file} is a folder or a device, not a file.": "{file} 是文件夹或设备，不是文件。",
+    "{file} does not exist.": "{file} 不存在。",
+    "{file} starts like {kind}, but it is damaged or was cut off.": "{file} 的开头像 {kind}，但文件已损坏或不完整。",
+    "{file} could not be read ({error}).": "无法读取 {file}（{error}）。",
+    "{file} could not be read: it takes too much time or memory, or breaks its decoder.": "无法读取 {file}：它占用的时间或内存太多，或使解码器出错。",
+    "{file} takes more than {seconds} s to read, and was given up.": "读取 {file} 超过 {seconds} 秒，已放弃。",
+    "{file} takes more memory to read than a file may.": "读取 {file} 所需的内存超过了上限。",
+    "{file} holds no note that we wrote.": "{file} 中没有我们写入的说明。",
+    "text": "文本",
+    "an SVG drawing": " SVG 图形",
+    "a kind of file that is not known here": "未知类型的文件",
+    "a playlist": "播放列表",
+    "a web page": "网页",
+    "a PDF document": " PDF 文档",
+    "a PostScript document": " PostScript 文档",
+    "a ZIP archive or office document": " ZIP 压缩包或办公文档",
+    "a compressed archive": "压缩包",
+    "a program": "程序",
+    "a TIFF picture": " TIFF 图片",
+    "WebM or MKV": "WebM 或 MKV",
+    "WMA or WMV": "WMA 或 WMV",
+    # pictures
+    "{file} is no picture but {kind}, which holds video or sound.": "{file} 不是图片，而是 {kind}（视频或声音）。",
+    "{file} has {width} × {height} pixels; pictures may have up to {limit} megapixels.": "{file} 有 {width} × {height} 像素；图片最多 {limit} 百万像素。",
+    "{file} has more than 178 megapixels; pictures may have up to {limit} megapixels.": "{file} 超过 1.78 亿像素；图片最多 {limit} 百万像素。",
+    # sounds and videos
+    "{file} is {kind}, but holds neither video nor sound.": "{file} 是 {kind} 文件，但其中既没有视频也没有声音。",
+    "{file} is no sound but a picture ({kind}).": "{file} 不是声音，而是图片（{kind}）。",
+    "{file} is no video but a still picture ({kind}).": "{file} 不是视频，而是静态图片（{kind}）。",
+    "{file} has no sound in it.": "{file} 中没有声音。",
+    "{file} has no video in it.": "{file} 中没有视频。",
+    "{file} has a sound track with nothing in it.": "{file} 的音轨是空的。",
+    "{file} is damaged: parts of it can't be decoded.": "{file} 已损坏：部分内容无法解码。",
+    "{file} should last {claimed} or more, but holds {found}: it is damaged or was cut off.": "{file} 应有 {claimed} 以上，实际只有 {found}：文件已损坏或不完整。",
+    "{file} lasts {found}; accepted are sounds of up to {limit}.": "{file} 长 {found}；声音最长 {limit}。",
+    "{file} lasts more than {limit}; accepted are sounds of up to {limit}.": "{file} 长于 {limit}；声音最长 {limit}。",
+    "{file} claims {channels} channels of {hertz} Hz; accepted are up to {most} channels of up to {top} Hz.": "{file} 标明 {channels} 个声道、{hertz} Hz；最多 {most} 个声道、{top} Hz。",
+    "{file} is coded with {kind}, which is not accepted; H.264, VP9 or MP3, say, are.": "{file} 的编码（{kind}）不被接受；可用的有 H.264、VP9、MP3 等。",
+    "an unknown codec": "未知编码",
+    "{file} has frames of {width} × {height} pixels; accepted are up to 4096 × 2304.": "{file} 的画面为 {width} × {height} 像素；最大 4096 × 2304。",
+    "{file} has {count} frames; asked for {indices}.": "{file} 有 {count} 帧，请求的是 {indices}。",
+    "{file} changes its size midway; accepted are videos of one size.": "{file} 的画面尺寸中途改变；只接受尺寸不变的视频。",
+    # an answer
+    "The message is {length} tokens long; {room} fit. Shorten it or attach fewer files.": "消息有 {length} 个词元，上限为 {room} 个。请缩短消息或减少文件。",
+    "This model can't make {kind}: {model} has no decoder for them.": "此模型不能生成{kind}：{model} 没有相应的解码器。",
+    "There is no setting {names}; there are: {known}.": "没有 {names} 这一设置；可用的有：{known}。",
+    "The {kind} could not be made. The log says why.": "{kind}未能生成，原因见日志。",
+    "That went wrong on our side. Reference: {note}": "我们这边出错了。编号：{note}",
+    "The GPU's memory ran out. What is not at work is moved out from now on, so turns take a little longer.": "显存不足。今后暂时不用的部分会移出显存，回答会稍慢一些。",
+    "image": "图片",
+    "video": "视频",
+    "audio": "声音",
+    "pictures": "图片",
+    "videos": "视频",
+    "sounds": "声音",
+    # an archive
+    "The archive can't be read: {error}": "无法读取该压缩包：{error}",
+    "This is no conversation that was exported here.": "这不是从这里导出的对话。",
+    "The archive's conversation.json is too large.": "压缩包中的 conversation.json 太大。",
+    "The archive holds {count} files; {limit} are the limit.": "压缩包含 {count} 个文件，上限为 {limit} 个。",
+    "The archive holds more than {limit} MB.": "压缩包内容超过 {limit} MB。",
+    "The archive holds {name}, which no export of ours does.": "压缩包中有 {name}，这不是我们导出的内容。",
+    "The archive holds two files of one name.": "压缩包中有两个同名文件。",
+    "{file} is not what the archive says.": "{file} 与压缩包的记录不符。",
 }

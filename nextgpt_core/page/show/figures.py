@@ -14,7 +14,7 @@ from urllib.parse import quote
 from nextgpt_core.conversation import Media
 from nextgpt_core.page.store.uploads import shown
 from nextgpt_core.page.talk.reply import Medium
-from nextgpt_core.page.words import Words
+from nextgpt_core.page.words import Words, say
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif"}
 Address = Callable[[Path], str]  # where a page finds a file
@@ -55,7 +55,7 @@ def made(medium: Medium, turn: str, words: Words, captioned: bool = True) -> str
         return _card(medium, words, said)
     value = f"{turn} {medium.index}"
     remake = button("remake", value, words["remake"])
-    failure = note(medium.failure, "failed") if medium.failure else ""
+    failure = note(say(medium.failure, words), "failed") if medium.failure else ""
     if medium.media is None:
         return f'<div class="media-failed">{failure}<div class="actions">{remake}</div></div>'
     file = shown(medium.media)

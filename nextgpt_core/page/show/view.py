@@ -17,7 +17,7 @@ from nextgpt_core.page.show.received import Received
 from nextgpt_core.page.talk.live import Chat
 from nextgpt_core.page.talk.reply import Reply
 from nextgpt_core.page.talk.state import Conversation, Turn
-from nextgpt_core.page.words import Words
+from nextgpt_core.page.words import Words, say
 
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
 Opened = Mapping[tuple[str, int], Received]  # what the model got, by turn and number of the upload
@@ -88,11 +88,11 @@ def _replied(reply: Reply, turn: str, words: Words) -> list[str]:
     if reply.ending == "failed":
         items.append(figures.note(words["failed"].format(note=reply.note), "failed"))
     elif reply.ending == "refused":
-        items.append(figures.note(reply.note, "failed"))
+        items.append(figures.note(say(reply.note, words), "failed"))
     elif reply.ending == "stopped":
         items.append(figures.note(words["stopped"], "stopped"))
     elif reply.note:
-        items.append(figures.note(reply.note, "stopped"))
+        items.append(figures.note(say(reply.note, words), "stopped"))
     return items or [f'<div class="thinking" role="status">{html.escape(words["thinking"])}<i></i><i></i><i></i></div>']
 
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from nextgpt_core import media
 from nextgpt_core.config import ConfigError
-from nextgpt_core.conversation import Media, Text
+from nextgpt_core.conversation import Media, RefusedError, Text
 from nextgpt_core.media import MediaError
 from nextgpt_core.page.show import figures
 from nextgpt_core.page.show.figures import Address
 from nextgpt_core.page.store import records, uploads
 from nextgpt_core.page.talk.reply import Reply
 from nextgpt_core.page.talk.state import Conversation
-from nextgpt_core.page.words import Words
+from nextgpt_core.page.words import Words, say
 
 MAX_BYTES = 256 * 2**20  # of all files, unpacked
 MAX_FILES = 500
@@ -37,8 +37,8 @@ _STYLE = (
 )
 
 
-class ArchiveError(ValueError):
-    """The archive is none of ours, or not safe to open; the message is for people."""
+class ArchiveError(RefusedError):
+    """The archive is none of ours, or not safe to open."""
 
 
 def pack(conversation: Conversation, folder: Path, words: Words) -> Path:
@@ -62,8 +62,10 @@ def unpack(path: Path, folder: Path, id: str) -> Conversation:
         return _unpack(path, folder, id)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, ConfigError | MediaError):
-            raise ArchiveError(f"The archive can't be read: {error}") from error
+        if isinstance(error, MediaError):
+            raise ArchiveError(error.sentence) from error
+        if isinstance(error, ConfigError):
+            raise ArchiveError("The archive can't be read: {error}", error=error) from error
         if isinstance(error, Exception) and not isinstance(error, ArchiveError):  # made by anybody, to break anything
             raise ArchiveError("This is no conversation that was exported here.") from error
         raise
@@ -91,15 +93,17 @@ def _unpack(path: Path, folder: Path, id: str) -> Conversation:
 def _check(archive: zipfile.ZipFile) -> None:
     entries = archive.infolist()
     if len(entries) > MAX_FILES:
-        raise ArchiveError(f"The archive holds {len(entries)} files; {MAX_FILES} are the limit.")
+        raise ArchiveError(
+            "The archive holds {count} files; {limit} are the limit.", count=len(entries), limit=MAX_FILES
+        )
     if sum(entry.file_size for entry in entries) > MAX_BYTES:
-        raise ArchiveError(f"The archive holds more than {MAX_BYTES >> 20} MB.")
+        raise ArchiveError("The archive holds more than {limit} MB.", limit=MAX_BYTES >> 20)
     names = [entry.filename for entry in entries]
     for name in names:
         inside = name.removeprefix("media/")
         known = name in ("conversation.json", "conversation.html")
         if not known and not (name.startswith("media/") and records.NAME.fullmatch(inside)):
-            raise ArchiveError(f"The archive holds {name[:80]!r}, which no export of ours does.")
+            raise ArchiveError("The archive holds {name}, which no export of ours does.", name=repr(name[:80]))
     if len(set(names)) < len(names):
         raise ArchiveError("The archive holds two files of one name.")
 
@@ -111,7 +115,7 @@ def _copy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, room: 
         while block := source.read(_BLOCK):
             copied += len(block)
             if copied > room:
-                raise ArchiveError(f"The archive holds more than {MAX_BYTES >> 20} MB.")
+                raise ArchiveError("The archive holds more than {limit} MB.", limit=MAX_BYTES >> 20)
             file.write(block)
     return copied
 
@@ -119,11 +123,11 @@ def _copy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, room: 
 def _prove(item: Media, folder: Path) -> None:
     """A file must be what the record and its name say, by its content; raises MediaError where nothing can read it."""
     if media.probe(item.path) != item.modality or item.path.suffix not in (uploads.suffix(item.path), uploads.UNSHOWN):
-        raise ArchiveError(f"{item.path.name} is not what the archive says.")
+        raise ArchiveError("{file} is not what the archive says.", file=item.path.name)
     if item.path.suffix == uploads.UNSHOWN:
         playable = media.preview(item.path, folder)
         if playable == item.path:
-            raise ArchiveError(f"{item.path.name} is not what the archive says.")
+            raise ArchiveError("{file} is not what the archive says.", file=item.path.name)
         playable.replace(uploads.shown(item))
 
 
@@ -162,7 +166,7 @@ def _reply(reply: Reply, words: Words, address: Address) -> str:
             below = figures.caption(part.caption) + figures.provenance(part, words)
             pieces.append(figures.figure(part.media, part.caption, "made", address, below))
         else:
-            pieces.append(figures.note(part.failure or "", "failed"))
+            pieces.append(figures.note(say(part.failure or "", words), "failed"))
     return "".join(pieces)
 
 

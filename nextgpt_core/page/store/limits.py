@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nextgpt_core.page.store.visitors import cookie
+from nextgpt_core.page.words import WORDS, choose
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class UploadLimit:
         if not announced.isdigit():  # a browser and gradio_client always say; who does not might send for ever
             return await PlainTextResponse("Content-Length is missing.", 411)(scope, receive, send)
         if seconds := self.allowance.spend(name, int(announced)):
-            words = f"You have uploaded much in the last hour. Please come back in {round(seconds / 60) or 1} min."
-            return await PlainTextResponse(words, 429)(scope, receive, send)
+            words = WORDS[choose(headers.get(b"accept-language", b"").decode("latin-1"))]
+            refusal = words["too_many_uploads"].format(minutes=round(seconds / 60) or 1)
+            return await PlainTextResponse(refusal, 429)(scope, receive, send)
         return await self.app(scope, receive, send)

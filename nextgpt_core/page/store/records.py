@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from nextgpt_core.config import ConfigError, parse
-from nextgpt_core.conversation import Media, Message, Modality, Provenance, Text, Timings
+from nextgpt_core.conversation import Media, Message, Modality, Provenance, Sentence, Text, Timings
 from nextgpt_core.page.talk.reply import Medium, Reply, Version
 from nextgpt_core.page.talk.state import Conversation, Turn
 
@@ -32,6 +33,15 @@ class PartRecord:
     versions: tuple[VersionRecord, ...] = ()
     chosen: int = 0
     failure: str | None = None
+    failure_in_parts: SentenceRecord | None = None
+
+
+@dataclass(frozen=True)
+class SentenceRecord:
+    """What a text is made of, so that it can be said in other languages; see `conversation.Sentence`."""
+
+    pattern: str
+    values: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class ReplyRecord:
     parts: tuple[PartRecord, ...]
     ending: Literal["done", "stopped", "refused", "failed"]
     note: str = ""
+    note_in_parts: SentenceRecord | None = None
     timings: Timings | None = None
 
 
@@ -100,14 +111,16 @@ def _part(part: Text | Media | Medium) -> PartRecord:
     if isinstance(part, Media):
         return PartRecord(part.modality, versions=(VersionRecord(part.path.name),))
     versions = tuple(VersionRecord(version.media.path.name, version.provenance) for version in part.versions)
-    return PartRecord(part.modality, part.caption, part.index, versions, part.chosen, part.failure)
+    return PartRecord(
+        part.modality, part.caption, part.index, versions, part.chosen, part.failure, _apart(part.failure)
+    )
 
 
 def _reply(reply: Reply | None) -> ReplyRecord | None:
     if reply is None:
         return None
     reply = reply.settled() if reply.ending else reply.ended("stopped")
-    return ReplyRecord(tuple(map(_part, reply.parts)), reply.ending, reply.note, reply.timings)
+    return ReplyRecord(tuple(map(_part, reply.parts)), reply.ending, reply.note, _apart(reply.note), reply.timings)
 
 
 def _question(parts: tuple[PartRecord, ...], folder: Path) -> Message:
@@ -124,7 +137,15 @@ def _answer(record: ReplyRecord | None, folder: Path) -> Reply | None:
     indices = [part.index for part in parts if isinstance(part, Medium)]
     if len(set(indices)) < len(indices):
         raise ConfigError("conversation.json has a reply with two media of one index.")
-    return Reply(parts, record.ending, record.note, record.timings)
+    return Reply(parts, record.ending, _together(record.note, record.note_in_parts), record.timings)
+
+
+def _apart(text: str | None) -> SentenceRecord | None:
+    return SentenceRecord(text.pattern, text.values) if isinstance(text, Sentence) else None
+
+
+def _together(text: str | None, parts: SentenceRecord | None) -> str | None:
+    return text if parts is None or text is None else Sentence.rebuilt(text, parts.pattern, parts.values)
 
 
 def _medium(part: PartRecord, folder: Path, none_allowed: bool = False) -> Medium:
@@ -138,4 +159,5 @@ def _medium(part: PartRecord, folder: Path, none_allowed: bool = False) -> Mediu
         if not NAME.fullmatch(version.file) or not path.is_file():
             raise ConfigError(f"conversation.json names the file {version.file[:80]!r}, which is not there.")
         versions.append(Version(Media(modality, path, caption), version.provenance))
-    return Medium(part.index, modality, part.text, versions=tuple(versions), chosen=part.chosen, failure=part.failure)
+    failure = _together(part.failure, part.failure_in_parts)
+    return Medium(part.index, modality, part.text, versions=tuple(versions), chosen=part.chosen, failure=failure)

@@ -18,8 +18,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from nextgpt_core.conversation import Event, Modality, TooLongError
-from nextgpt_core.media import MediaError
+from nextgpt_core.conversation import Event, Modality, RefusedError, Sentence
 from nextgpt_core.page.talk.lane import Lane, Model, Waiting
 from nextgpt_core.page.talk.reply import Reply
 from nextgpt_core.page.talk.state import Conversation
@@ -99,7 +98,7 @@ class Chat:
         except Exception as error:
             note = refusal(error) or _load_failure(error, lane)
             if remade is not None:
-                reason = note or f"That went wrong on our side. Reference: {_reference()}"
+                reason = note or Sentence("That went wrong on our side. Reference: {note}", note=_reference())
                 reply = reply.having(replace(reply.medium(remade), failure=reason))
             else:
                 reply = reply.ended("refused", note) if note else reply.ended("failed", _reference())
@@ -138,8 +137,8 @@ class Chat:
 
 
 def refusal(error: Exception) -> str:
-    """The error's words where the fault lies in the message and they are for the one who wrote it, else ""."""
-    return str(error) if isinstance(error, MediaError | TooLongError) else ""
+    """The error's Sentence where the fault lies in the message and it is for the one who wrote it, else ""."""
+    return error.sentence if isinstance(error, RefusedError) else ""
 
 
 def _load_failure(error: Exception, lane: Lane) -> str:

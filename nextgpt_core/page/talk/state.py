@@ -1,4 +1,4 @@
-"""A conversation as the page keeps it: a tree of turns, of which one path is shown, and a visitor's open tab.
+"""A conversation as the page keeps it: a tree of turns, of which one path is shown.
 
 A message that is edited and a reply that is made again are new turns beside the old ones, each with a continuation of
 its own, so nothing is lost. Everything here is a plain value on the server; the browser sees a view of it and is never
@@ -7,17 +7,12 @@ asked for it back. How it is stored is `library`'s business.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from nextgpt_core.conversation import Message
 from nextgpt_core.page.talk.reply import Reply
-
-if TYPE_CHECKING:
-    from nextgpt_core.page.show.received import Received
-    from nextgpt_core.page.talk.live import Chat
 
 Feedback = Literal["", "like", "dislike"]
 _TITLE = 48  # characters
@@ -108,24 +103,3 @@ class Conversation:
 
     def _having(self, turn: Turn) -> Conversation:
         return replace(self, turns=tuple(turn if known.id == turn.id else known for known in self.turns))
-
-
-class Session:
-    """One visitor's tab, or one API client.
-
-    Gradio copies a State's first value for every session and then hands the same object to all of its events.
-    """
-
-    def __init__(self) -> None:
-        self.visitor = ""  # whose conversations are open here; see `visitors`
-        self.passing = False  # whether the browser sends no cookie
-        self.chat: Chat | None = None
-        self.language = "en"
-        self.editing: str | None = None  # the turn whose question lies in the box
-        self.received: dict[tuple[str, int], Received] = {}  # what the model got of an upload, where it is shown
-        self.watched = False  # whether one of this tab's events already follows the answer
-        self.turn = asyncio.Lock()  # held by the API call that is being answered
-        self.calls = 0  # that one, and those that wait for it
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Session:
-        return Session()

@@ -1,7 +1,7 @@
-"""What is trained for sounds, as tasks of `pocket.training`: the vocoder, the mel autoencoder, the denoiser.
+"""What is trained for sounds, as tasks of `pocket.training`: the mel autoencoder, the denoiser.
 
-The vocoder learns from waveforms by the distance of spectra at four resolutions, the autoencoder from spectrograms,
-made louder, quieter and mixed on the way, the denoiser from stored latents as the pictures' does.
+The autoencoder learns from spectrograms, made louder, quieter and mixed on the way, the denoiser from stored latents
+as the pictures' does. The vocoder has nothing to learn.
 """
 
 from __future__ import annotations
@@ -17,47 +17,14 @@ from torch.nn import functional as F
 
 from nextgpt_core.decoders.folder import save_folder, save_network
 from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
-from nextgpt_core.decoders.vocoder import BANDS, HOP, SpectralVocoder, mel_spectrogram, stft
+from nextgpt_core.decoders.vocoder import BANDS, HOP
 from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_scheduler
-from nextgpt_core.pocket.sounds.clips import Clips
 from nextgpt_core.pocket.sounds.spectrograms import sheet
 from nextgpt_core.pocket.sounds.waves import LENGTH
 
 FRAMES = LENGTH // HOP
-_RESOLUTIONS = (256, 512, 1024, 2048)  # samples in a window
-_SEGMENT = 64  # frames
 _NOISE = 0.1  # on latents, so that the decoder forgives what a denoiser gets slightly wrong
 _SAMPLES = 5
-
-
-class VocoderTask:
-    """Rows are clips for training; a batch is a second of each, at a random loudness."""
-
-    def __init__(self, network: SpectralVocoder, clips: Clips) -> None:
-        self.network, self._clips = network, clips
-        self._rows = clips.rows(held_out=False)
-        self.rows = len(self._rows)
-
-    def loss(self, network: nn.Module, rows: Tensor, device: torch.device) -> Tensor:
-        waves = []
-        for row in rows.tolist():
-            start = int(torch.randint(LENGTH - _SEGMENT * HOP, ()))
-            waves.append(self._clips.wave(self._rows[row])[start : start + _SEGMENT * HOP])
-        gains = 0.1 ** torch.rand(len(rows), 1)
-        wave = (torch.from_numpy(np.stack(waves)) * gains).to(device)
-        magnitude, phase = network(mel_spectrogram(wave), spectrum_only=True)
-        return spectral_distance(network.to_waveform(magnitude, phase), wave)
-
-    @torch.no_grad()
-    def draw_samples(self, network: SpectralVocoder, path: Path) -> None:
-        """Spectrograms of sounds above those of what the vocoder makes of them."""
-        rows = self._rows[:: self.rows // _SAMPLES][:_SAMPLES]
-        given = mel_spectrogram(torch.from_numpy(np.stack([self._clips.wave(row) for row in rows])))
-        made = mel_spectrogram(network(given))
-        sheet([list(given), list(made)], [self._clips.clips[row].caption for row in rows], path)
-
-    def export(self, network: SpectralVocoder, folder: Path) -> None:
-        save_network(network, folder)
 
 
 class MelAutoencoderTask:
@@ -124,16 +91,6 @@ def write_audio_decoder(
         "tokenizer": None,
     }
     save_folder(folder, "AudioLDMPipeline", components, torch.zeros(1, 1, width), bits)
-
-
-def spectral_distance(made: Tensor, wave: Tensor) -> Tensor:
-    """How far two waveforms (b, n) are apart: logarithms of magnitudes, and magnitudes, at four resolutions."""
-    total = made.new_zeros(())
-    for window in _RESOLUTIONS:
-        one, other = (stft(part, window, window // 4).abs() for part in (made, wave))
-        total = total + F.l1_loss((one + 1e-4).log(), (other + 1e-4).log())
-        total = total + (one - other).norm() / other.norm().clamp(min=1e-3)
-    return total / len(_RESOLUTIONS)
 
 
 def spectrogram_loss(made: Tensor, given: Tensor) -> Tensor:

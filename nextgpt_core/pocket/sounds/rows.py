@@ -17,7 +17,7 @@ from nextgpt_core.pocket.sounds.clips import Clips, mix, seeded, varied, with_ma
 from nextgpt_core.pocket.sounds.kinds import load_kinds
 from nextgpt_core.pocket.sounds.waves import Array
 
-_SHARES = {"single": 0.45, "varied": 0.25, "manner": 0.1, "mixture": 0.2}
+_SHARES = {"single": 0.35, "varied": 0.2, "manner": 0.1, "mixture": 0.35}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The sound data and the audio decoder, end to end: clips, latents, vocoder, mel autoencoder, denoiser.
+"""The sound data and the audio decoder, end to end: clips, latents, mel autoencoder, denoiser.
 
 Everything lies under one folder; each stage keeps what it finds, so the command can be repeated and goes on where it
 stopped.
@@ -34,12 +34,11 @@ SAMPLES = ("a dog barking", "a siren", "rain", "a slow piano melody", "a fast sn
 
 @dataclass(frozen=True)
 class Steps:
-    """How long each network is trained, over all sittings; with none, vocoder and autoencoder are what they start as.
+    """How long each network is trained, over all sittings; with none, the autoencoder is what it starts as.
 
     Steps, because a shared machine's minutes say little.
     """
 
-    vocoder: int
     autoencoder: int
     denoiser: int
 
@@ -55,15 +54,14 @@ def build_decoder(
 ) -> None:
     """From package names to a decoder in `out`; `folder` is for data, `runs` for what is trained.
 
-    The vocoder and the autoencoder's way back can be trained on at any time: neither changes the latents.
+    The autoencoder's way back can be trained on at any time: it does not change the latents.
     """
     clips = build_clips(folder / "clips", folder / "packages", recordings)
     spectrograms = build_spectrograms(clips, folder / "spectrograms.npy")
     autoencoder = fit_autoencoder(runs / "sound-latents", spectrograms, clips)
     data = Shards(build_shards(folder, clips, autoencoder, condition, shards), 1)
-    vocoder = train_vocoder(runs / "vocoder", clips, steps.vocoder)
     train_autoencoder(runs / "mel-autoencoder", autoencoder, spectrograms, clips, steps.autoencoder)
-    train_denoiser(runs / "sound-denoiser", out, data, autoencoder, vocoder, condition, steps.denoiser)
+    train_denoiser(runs / "sound-denoiser", out, data, autoencoder, condition, steps.denoiser)
 
 
 def fit_autoencoder(folder: Path, spectrograms: np.ndarray, clips: Clips) -> MelAutoencoder:
@@ -75,14 +73,6 @@ def fit_autoencoder(folder: Path, spectrograms: np.ndarray, clips: Clips) -> Mel
         network.start_from_patches(torch.from_numpy(some).unsqueeze(1))
         save_network(network, folder)
     return load_network(MelAutoencoder, folder)
-
-
-def train_vocoder(run_folder: Path, clips: Clips, steps: int) -> SpectralVocoder:
-    torch.manual_seed(0)
-    network = SpectralVocoder()
-    if steps:
-        train(tasks.VocoderTask(network, clips), run_folder, Plan(steps, 12, 1e-3, 50, average=0.99))
-    return network.eval()
 
 
 def train_autoencoder(
@@ -100,7 +90,6 @@ def train_denoiser(
     out: Path,
     data: Shards,
     autoencoder: MelAutoencoder,
-    vocoder: SpectralVocoder,
     condition: SentenceCondition,
     steps: int,
 ) -> None:
@@ -109,7 +98,7 @@ def train_denoiser(
     prompts = condition.embed(list(SAMPLES))
 
     def write(network: nn.Module, _: Path) -> None:
-        tasks.write_audio_decoder(out, network, autoencoder, vocoder, data.width)
+        tasks.write_audio_decoder(out, network, autoencoder, SpectralVocoder(), data.width)
 
     def draw(network: nn.Module, path: Path) -> None:
         write(network, path)
