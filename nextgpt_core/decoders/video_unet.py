@@ -16,7 +16,7 @@ from diffusers.models.embeddings import TextTimeEmbedding, TimestepEmbedding
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
 from torch import Tensor
 
-from nextgpt_core.decoders.sketch_unet import Sketch, sees_sketches
+from nextgpt_core.decoders.sketch_unet import Sketch, sees_sketches, with_unit_sentence
 
 POOL_HEADS = 8  # attention heads of the pooling
 
@@ -45,20 +45,18 @@ class PocketUNet3DConditionModel(UNet3DConditionModel):
 
         Returns and takes as `options` what `UNet3DConditionModel` does, but for `timestep_cond`.
         """
-        frames = sample.shape[2]
+        frames, condition = sample.shape[2], with_unit_sentence(encoder_hidden_states)
         timestep = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
         seen, expected, scale = (
             part.unflatten(0, (-1, frames)).transpose(1, 2)
             for part in self.sketch.around(
                 sample.transpose(1, 2).flatten(0, 1),
                 timestep.repeat_interleave(frames),
-                encoder_hidden_states.repeat_interleave(frames, 0),
+                condition.repeat_interleave(frames, 0),
             )
         )
-        pooled = self.add_embedding(encoder_hidden_states)  # (b, width of the timestep's embedding)
-        (rest,) = super().forward(
-            seen, timestep, encoder_hidden_states, timestep_cond=pooled, return_dict=False, **options
-        )
+        pooled = self.add_embedding(condition)  # (b, width of the timestep's embedding)
+        (rest,) = super().forward(seen, timestep, condition, timestep_cond=pooled, return_dict=False, **options)
         velocity = expected + scale * rest
         return UNet3DConditionOutput(velocity) if return_dict else (velocity,)
 

@@ -28,7 +28,7 @@ from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_unet, write_deco
 from nextgpt_core.pocket.holdout import DEFAULT_STYLE
 from nextgpt_core.pocket.scenes import Scene
 from nextgpt_core.pocket.shards import Shards
-from nextgpt_core.pocket.sketch_task import SketchTask, measure_error
+from nextgpt_core.pocket.sketch_task import SketchErrorTask, SketchTask
 from nextgpt_core.pocket.sounds import stages
 from nextgpt_core.pocket.training import Plan, train
 from nextgpt_core.weights import cache_folder, resolve
@@ -143,12 +143,14 @@ def train_denoiser(
         unet = new_unet(autoencoder.config.latent_channels, 8, data.width)
 
         def draw_sketches(network: Sketch, path: Path) -> None:
-            pictures = to_pictures(autoencoder.decode(network(prompts)).sample)
+            pictures = to_pictures(autoencoder.decode(network(prompts)[0]).sample)
             images.contact_sheet(list(pictures), 8, path)
 
         task = SketchTask(unet.sketch, data, weighted_rows(data, 0, for_sketch), effects, draw_sketches)
         train(task, run_folder.with_name(f"{run_folder.name}-sketch"), Plan(SKETCH_STEPS, 256, 1e-3))
-        measure_error(unet.sketch, data, torch.arange(for_sketch, len(data))[:2000])
+        rows = torch.arange(for_sketch, len(data))
+        task = SketchErrorTask(unet.sketch, data, rows, effects, draw_sketches)
+        train(task, run_folder.with_name(f"{run_folder.name}-sketch-error"), Plan(SKETCH_STEPS // 10, 256, 1e-3))
     unet.sketch.requires_grad_(False)
 
     def write(network: SketchUNet2DConditionModel, _: Path) -> None:

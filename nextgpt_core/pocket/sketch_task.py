@@ -32,8 +32,8 @@ class SketchTask:
 
     def loss(self, network: nn.Module, rows: Tensor, device: torch.device) -> Tensor:
         latents, condition = (part.to(device) for part in self._shards.read(self._rows[rows]))
-        sketch = network(disturb(condition))
-        return ((sketch.float() - latents).square() * self._weights.to(device)).mean()
+        mean, _ = network(disturb(condition))
+        return ((mean.float() - latents).square() * self._weights.to(device)).mean()
 
     def draw_samples(self, network: nn.Module, path: Path) -> None:
         self._draw(network, path)
@@ -42,9 +42,17 @@ class SketchTask:
         """Nothing: a sketch is stored as a part of its UNet."""
 
 
-@torch.no_grad()
-def measure_error(network: Sketch, shards: Shards, rows: Tensor) -> None:
-    """Sets `network.error` by rows that it has not learned from, with conditions as rough as the denoiser's."""
-    device = network.error.device
-    latents, condition = (part.to(device) for part in shards.read(rows))
-    network.error.copy_((network(disturb(condition, drop=0)) - latents).square().mean((0, 2, 3)).sqrt())
+class SketchErrorTask(SketchTask):
+    """The same for the errors of a sketch that stays: by rows that it has not learned from, as likelihood has it."""
+
+    def __init__(
+        self, network: Sketch, shards: Shards, rows: Tensor, weights: Tensor, draw: Callable[[nn.Module, Path], None]
+    ) -> None:
+        super().__init__(network, shards, rows, weights, draw)
+        network.requires_grad_(False)
+        network.spread.requires_grad_(True)
+
+    def loss(self, network: nn.Module, rows: Tensor, device: torch.device) -> Tensor:
+        latents, condition = (part.to(device) for part in self._shards.read(self._rows[rows]))
+        mean, error = (part.float() for part in network(disturb(condition)))
+        return (0.5 * ((latents - mean) / error).square() + error.log()).mean()

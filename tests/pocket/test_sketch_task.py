@@ -18,7 +18,7 @@ from nextgpt_core.pocket.commands import weighted_rows
 from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_unet
 from nextgpt_core.pocket.holdout import DEFAULT_STYLE
 from nextgpt_core.pocket.shards import Shards, write_shard
-from nextgpt_core.pocket.sketch_task import SketchTask
+from nextgpt_core.pocket.sketch_task import SketchErrorTask, SketchTask
 from nextgpt_core.pocket.training import Plan, train
 from tests.pocket.test_training import tiny_autoencoder
 
@@ -46,8 +46,30 @@ def test_it_learns_the_mean_of_each_caption(tmp_path: Path) -> None:
     task = SketchTask(network, shards, torch.arange(40), torch.ones(3), lambda network, path: None)
     train(task, tmp_path / "run", Plan(150, 20, 2e-3, warmup=5, average=0.9, precision="no"))
     with torch.no_grad():
-        sketches = network(shards.read(torch.tensor([0, 1]))[1][:, 0])
+        sketches, _ = network(shards.read(torch.tensor([0, 1]))[1])
     assert (sketches - means).square().mean() < 0.05 * (means[0] - means[1]).square().mean()
+
+
+def test_it_learns_how_far_off_it_is(tmp_path: Path) -> None:
+    """Of two captions whose pictures vary differently around a mean that it knows already."""
+    torch.manual_seed(0)
+    vectors = torch.randn(2, 1, 16).repeat(100, 1, 1)
+    vectors = vectors / vectors.square().mean(-1, keepdim=True).sqrt()
+    deviations = torch.tensor([0.2, 1.0])
+    latents = deviations.repeat(100).view(-1, 1, 1, 1) * torch.randn(200, 3, 2, 2)
+    write_shard(tmp_path / "shards" / "0000", latents.numpy().astype(np.float16), vectors, [scene("flat")] * 200)
+    network = Sketch(16, 3, 2)
+    torch.nn.init.zeros_(network.layers[-2].weight)
+    torch.nn.init.zeros_(network.layers[-2].bias)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    shards = Shards(tmp_path / "shards", 1)
+    task = SketchErrorTask(network, shards, torch.arange(200), torch.ones(3), lambda network, path: None)
+    train(task, tmp_path / "run", Plan(300, 50, 1e-2, warmup=5, average=0.9, precision="no"))
+    with torch.no_grad():
+        errors = network(vectors[:2])[1].mean((1, 2, 3))
+    torch.testing.assert_close(errors, deviations, rtol=0.25, atol=0.0)
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"spread.weight", "spread.bias"}
 
 
 def test_rows_are_shared_out_and_the_default_style_counts_three_times(tmp_path: Path) -> None:
@@ -78,9 +100,10 @@ def test_the_denoiser_is_trained_around_a_sketch_that_stays(tmp_path: Path, monk
     monkeypatch.setattr(commands, "train", recording_train)
     condition = SimpleNamespace(embed=lambda captions: torch.randn(len(captions), 24, 16))
     commands.train_denoiser(tmp_path / "run", tmp_path / "out", tmp_path, tiny_autoencoder(), condition, 1, plan)
-    assert [type(task) for task in tasks] == [SketchTask, DenoiserTask]
-    assert [sorted(task._rows.tolist()) for task in tasks] == [list(range(6)), list(range(6, 10))]
-    for name, value in states[0].items():
-        assert torch.equal(value, states[1][f"sketch.{name}"]), name
+    assert [type(task) for task in tasks] == [SketchTask, SketchErrorTask, DenoiserTask]
+    assert [sorted(task._rows.tolist()) for task in tasks] == [list(range(6)), *[list(range(6, 10))] * 2]
+    for name, value in states[1].items():
+        assert torch.equal(value, states[2][f"sketch.{name}"]), name
+        assert torch.equal(value, states[0][name]) or name.startswith("spread."), name
     stored = load_component(tmp_path / "out", "unet").sketch.state_dict()
-    assert all((stored[name] - value).abs().max() <= value.abs().max() / 127 for name, value in states[0].items())
+    assert all((stored[name] - value).abs().max() <= value.abs().max() / 127 for name, value in states[1].items())
