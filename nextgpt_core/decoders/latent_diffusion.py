@@ -33,8 +33,9 @@ _TEXT = ("text_encoder", "tokenizer")
 class LatentDiffusionDecoder(ABC):
     """A `Decoder`; see the protocol in `decoders/__init__.py`.
 
-    `settings` are the defaults of a generation, by our names. `text_encoder` gives the folder of a sentence encoder
-    for a decoder that stores none of its own; like the pipeline's, it is loaded at the first `embed_text`.
+    `settings` are the defaults of a generation, by our names; `noise` scales the noise that a generation starts from,
+    under schedulers such as DDIM that start from noise of unit variance. `text_encoder` gives the folder of a sentence
+    encoder for a decoder that stores none of its own; like the pipeline's, it is loaded at the first `embed_text`.
     """
 
     pipeline_class: ClassVar[type[DiffusionPipeline]]
@@ -49,7 +50,7 @@ class LatentDiffusionDecoder(ABC):
     def __init__(
         self, folder: Path, settings: Mapping[str, float], text_encoder: Callable[[], Path] | None = None
     ) -> None:
-        known = (*self.arguments, *self.other_settings)
+        known = (*self.arguments, *self.other_settings, "noise")
         if unknown := settings.keys() - set(known):
             raise DecoderError(f"Unknown setting {sorted(unknown)[0]!r} for {folder}; there are {', '.join(known)}.")
         if missing := {"steps", *self.other_settings} - settings.keys():
@@ -65,6 +66,8 @@ class LatentDiffusionDecoder(ABC):
         self.pipeline = self._build_pipeline(components)
         self.pipeline.set_progress_bar_config(disable=True)
         self.pipeline.text_encoder = _NoTextEncoder()
+        if "noise" in settings:  # less than all of it keeps nearer to the mean; pipelines multiply by this
+            self.pipeline.scheduler.init_noise_sigma = float(settings["noise"])
         _compute_in_its_own_dtype(self.pipeline.unet)
         self.unconditional = self._load_unconditional()
         self.prompt_shape: tuple[int, int] = tuple(self.unconditional.shape[1:])

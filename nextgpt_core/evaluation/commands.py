@@ -10,7 +10,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nextgpt_core import checkpoint
 from nextgpt_core.config import load_config
@@ -21,6 +21,9 @@ from nextgpt_core.evaluation import routing
 from nextgpt_core.evaluation.replies import load_for_judging
 from nextgpt_core.lean_llama import packs
 from nextgpt_core.weights import cache_folder, resolve
+
+if TYPE_CHECKING:
+    from nextgpt_core.evaluation.report import Sources
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", help="for audio: a picture of spectrograms, real and made"
     )
-    parser.add_argument("--concepts", type=int, help="things asked for (all 40, images 400, videos 200)")
-    parser.add_argument("--cases", type=int, help="scenes of each kind, mixtures (all 20, images and audio 60)")
+    parser.add_argument("--concepts", type=int, help="things asked for (all and alignment 40, images 400, videos 200)")
+    parser.add_argument(
+        "--cases", type=int, help="scenes of each kind, mixtures (all and alignment 20, images and audio 60)"
+    )
     parser.add_argument(
         "--prompts", type=int, default=1500, help="for all and routing: of the matrix, at random (1500)"
     )
@@ -69,16 +74,30 @@ def _numbers(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str
 
 
 def _whole(args: argparse.Namespace) -> dict[str, Any]:
-    from nextgpt_core.evaluation.report import Sources, evaluate_all
+    from nextgpt_core.evaluation.report import evaluate_all
     from nextgpt_core.evaluation.sheet import write_sheet
 
-    given = {name: value for name in ("concepts", "cases") if (value := getattr(args, name)) is not None}
     with tempfile.TemporaryDirectory() as work:
-        sources = Sources(_data(args), Path(work), args.photos, args.sounds, prompts=args.prompts, **given)
-        report = evaluate_all(load_for_judging(args.checkpoint, args.device), sources)
+        report = evaluate_all(load_for_judging(args.checkpoint, args.device), _sources(args, work))
         if args.html is not None:
             write_sheet(report, args.html)
     return report.figures
+
+
+def _alignment(args: argparse.Namespace) -> dict[str, Any]:
+    from nextgpt_core.evaluation.report import align_all
+
+    not_judged: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as work:
+        found = align_all(load_for_judging(args.checkpoint, args.device), _sources(args, work), not_judged)
+    return {**found, "not_judged": not_judged}
+
+
+def _sources(args: argparse.Namespace, work: str) -> Sources:
+    from nextgpt_core.evaluation.report import Sources
+
+    given = {name: value for name in ("concepts", "cases") if (value := getattr(args, name)) is not None}
+    return Sources(_data(args), Path(work), args.photos, args.sounds, prompts=args.prompts, **given)
 
 
 def _photos(args: argparse.Namespace) -> dict[str, object]:
@@ -157,6 +176,7 @@ def _data(args: argparse.Namespace) -> Path:
 
 
 JUDGES: dict[str, Callable[[argparse.Namespace], dict[str, object]]] = {
+    "alignment": _alignment,
     "photos": _photos,
     "routing": _routing,
     "text": _text,

@@ -51,14 +51,6 @@ class Report:
 
 def evaluate_all(model: NextGPT, sources: Sources) -> Report:
     not_judged: dict[str, str] = {}
-
-    def judged(name: str, judge: Callable[[], Any]) -> Any:
-        try:
-            return judge()
-        except NotJudged as reason:
-            not_judged[name] = str(reason)
-            return None
-
     made = routing.evaluate_routing(model, routing.some_prompts(sources.prompts))
     untouched = checkpoint.build(model.folder, model.config, str(model.device)).eval()
     text = plain_text.evaluate_text(model, untouched)
@@ -72,9 +64,13 @@ def evaluate_all(model: NextGPT, sources: Sources) -> Report:
     figures = {
         "checkpoint": str(model.folder),
         "routing": made,
-        "alignment": {m: judged(f"alignment.{m}", lambda m=m: _align(model, m, sources)) for m in MODALITIES},
+        "alignment": align_all(model, sources, not_judged),
         "understanding": {
-            name: judged(f"understanding.{name}", lambda find=find: understanding.evaluate_understanding(model, find()))
+            name: _judged(
+                f"understanding.{name}",
+                not_judged,
+                lambda find=find: understanding.evaluate_understanding(model, find()),
+            )
             for name, find in shown.items()
         },
         "text": {**text, "unwanted_media": made["unwanted_media"]},
@@ -82,6 +78,19 @@ def evaluate_all(model: NextGPT, sources: Sources) -> Report:
     }
     examples = {m: _examples(model, m, sources.work) for m in MODALITIES if figures["alignment"][m]}
     return Report(figures, examples)
+
+
+def align_all(model: NextGPT, sources: Sources, not_judged: dict[str, str]) -> dict[Modality, Any]:
+    """The alignment gap of every modality; what can't be judged is None, and `not_judged` gets the reason."""
+    return {m: _judged(f"alignment.{m}", not_judged, lambda m=m: _align(model, m, sources)) for m in MODALITIES}
+
+
+def _judged(name: str, not_judged: dict[str, str], judge: Callable[[], Any]) -> Any:
+    try:
+        return judge()
+    except NotJudged as reason:
+        not_judged[name] = str(reason)
+        return None
 
 
 def _align(model: NextGPT, modality: Modality, sources: Sources) -> dict[str, Any]:

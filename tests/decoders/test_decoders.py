@@ -175,6 +175,16 @@ def test_steps_are_counted_as_asked_for_whatever_the_scheduler_walks(modality, s
     assert sorted(set(seen)) == [1, 2, 3, 4] and seen == sorted(seen)
 
 
+def test_less_noise_to_start_from_leaves_less_to_chance(folders):
+    condition = torch.randn(1, *build("image", folders["image"]).prompt_shape)
+    apart = []
+    for noise in (0.0, 0.3, 1.0):
+        decoder = build("image", folders["image"], noise=noise)
+        one, other = (decoder.generate(condition, seed=seed).astype(float) for seed in (1, 2))
+        apart.append(np.abs(one - other).mean())
+    assert apart[0] == 0 < apart[1] < apart[2]
+
+
 def targets_of(modality):
     shape = {"image": (2, 3, 16, 16), "video": (2, 3, 3, 16, 16), "audio": (2, 1, 16, 8)}[modality]
     return torch.rand(shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
