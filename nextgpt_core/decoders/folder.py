@@ -106,12 +106,13 @@ def save_folder(
     pipeline: str,
     components: Mapping[str, Any],
     unconditional: Tensor | None,
-    bits: int = 8,
+    bits: int | Mapping[str, int] = 8,
     shared: Mapping[str, Path] | None = None,
 ) -> None:
     """Writes a decoder: `components` by name, None for those left out, and networks in `bits` bits a weight.
 
-    `shared` names components' folders in another decoder of ours: tensors that equal theirs are not written again.
+    `bits` may be said by component, and is 8 for those that are not named. `shared` names components' folders in
+    another decoder of ours: tensors that equal theirs are not written again.
     """
     folder = Path(folder)
     index: dict[str, Any] = {"_class_name": pipeline}
@@ -119,15 +120,16 @@ def save_folder(
         if component is None:
             index[name] = [None, None]
             continue
+        its_bits = bits if isinstance(bits, int) else bits.get(name, 8)
         module = type(component).__module__
         index[name] = [module if module.startswith(_OWN) else module.split(".")[0], type(component).__name__]
         if shared and name in shared:
-            index.setdefault("_shared", {})[name] = _save_beside(folder / name, component, shared[name], bits)
+            index.setdefault("_shared", {})[name] = _save_beside(folder / name, component, shared[name], its_bits)
         elif isinstance(component, nn.Module):
             (folder / name).mkdir(parents=True, exist_ok=True)
             is_transformers = index[name][0] == "transformers"
             component.config.save_pretrained(folder / name) if is_transformers else component.save_config(folder / name)
-            save_tensors(component.state_dict(), folder / name / _WEIGHTS[is_transformers], bits)
+            save_tensors(component.state_dict(), folder / name / _WEIGHTS[is_transformers], its_bits)
         else:
             component.save_pretrained(folder / name)
     if unconditional is not None:

@@ -6,7 +6,7 @@ only the sentence vector is left, and all vectors get noise of a random size.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -125,7 +125,12 @@ def disturb(condition: Tensor, drop: float = DROP) -> Tensor:
 
 
 def write_decoder(
-    folder: Path, unet: UNet2DConditionModel, autoencoder: nn.Module, length: int, width: int, bits: int = 8
+    folder: Path,
+    unet: UNet2DConditionModel,
+    autoencoder: nn.Module,
+    length: int,
+    width: int,
+    bits: int | Mapping[str, int] = 8,
 ) -> None:
     """The folder of a `StableDiffusionPipeline`; the unconditional condition is all zeros."""
     components = {
