@@ -36,6 +36,7 @@ class Decoder(Protocol):
         self, prompt_embeds: Tensor, settings: Mapping[str, float], seed: int, on_step: OnStep | None = None
     ) -> np.ndarray: ...  # of (1, length, width): image (h, w, 3) uint8, video (f, h, w, 3) uint8, audio (n,) float32
     def denoising_loss(self, prompt_embeds: Tensor, targets: Tensor) -> Tensor: ...
+    def disagreement(self, made: Tensor, meant: Tensor) -> Tensor | None: ...  # how differently conditions are read
     def save(self, sample: np.ndarray, path: Path, metadata: Mapping[str, str]) -> Media: ...  # path has no suffix
     def to(self, device: str) -> Decoder: ...
 

@@ -46,11 +46,12 @@ class LatentDiffusionDecoder(ABC):
         "guidance_scale": ("guidance_scale", float),
     }
     other_settings: ClassVar[tuple[str, ...]] = ()  # settings that are not the pipeline's
+    optional_settings: ClassVar[tuple[str, ...]] = ("noise",)  # of those, the ones that may be left out
 
     def __init__(
         self, folder: Path, settings: Mapping[str, float], text_encoder: Callable[[], Path] | None = None
     ) -> None:
-        known = (*self.arguments, *self.other_settings, "noise")
+        known = (*self.arguments, *self.other_settings, *self.optional_settings)
         if unknown := settings.keys() - set(known):
             raise DecoderError(f"Unknown setting {sorted(unknown)[0]!r} for {folder}; there are {', '.join(known)}.")
         if missing := {"steps", *self.other_settings} - settings.keys():
@@ -92,12 +93,13 @@ class LatentDiffusionDecoder(ABC):
             raise DecoderError(f"The condition is {tuple(prompt_embeds.shape)}, expected {(1, *self.prompt_shape)}.")
         settings = {**self.settings, **(settings or {})}
         arguments = {ours: (name, kind) for ours, (name, kind) in self.arguments.items() if ours in settings}
-        device = self.pipeline.unet.device
+        device, generator = self.pipeline.unet.device, torch.Generator("cpu").manual_seed(seed)
         output = self.pipeline(
             prompt_embeds=self._condition(prompt_embeds.to(device, torch.float32)),
             negative_prompt_embeds=self._condition(self.unconditional.to(device)),
-            generator=torch.Generator("cpu").manual_seed(seed),
+            generator=generator,
             output_type="np",
+            **self._start(settings, generator),
             **{name: kind(settings[ours]) for ours, (name, kind) in arguments.items()},
             **{self.callback: self._after_step(on_step, int(settings["steps"]))},
         )
@@ -124,6 +126,14 @@ class LatentDiffusionDecoder(ABC):
             expected = {"epsilon": noise, "sample": latents}[kind]
         return F.mse_loss(predicted, expected)
 
+    def disagreement(self, made: Tensor, meant: Tensor) -> Tensor | None:
+        """How differently conditions (b, length, width) are read, a mean; None where the UNet does not say.
+
+        Its gradient goes to `made`. A UNet that says it has a sketch (see `sketch_unet`).
+        """
+        sketch = getattr(self.pipeline.unet, "sketch", None)
+        return None if sketch is None else sketch.disagreement(made, meant)
+
     def encode_targets(self, targets: Tensor) -> Tensor:
         """Scaled latents of training targets, (b, channels, h, w) in -1…1."""
         return encode_pixels(self.pipeline.vae, targets)
@@ -147,6 +157,10 @@ class LatentDiffusionDecoder(ABC):
     def _condition(self, prompt_embeds: Tensor) -> Tensor:
         """(b, length, width) → the pipeline's own shape."""
         return prompt_embeds
+
+    def _start(self, settings: Mapping[str, float], generator: torch.Generator) -> dict[str, Tensor]:
+        """The pipeline's `latents`, where it is not to draw them by itself: of unit variance."""
+        return {}
 
     def _encode(self, captions: list[str]) -> Tensor:
         """(b, length, width) by the pipeline's text encoder, which is in place when this is called."""

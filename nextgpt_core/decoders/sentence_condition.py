@@ -43,6 +43,10 @@ class SentenceCondition:
         padded[:, : condition.shape[1]] = condition
         return unit_rms(padded)
 
+    def embed_all(self, captions: list[str], batch: int = 64) -> Tensor:
+        """The same for any number of captions, a batch at a time."""
+        return torch.cat([self.embed(captions[i : i + batch]) for i in range(0, len(captions), batch)])
+
 
 def unit_rms(vectors: Tensor) -> Tensor:
     """(..., width) with each vector scaled to a root mean square of one; zeros stay zeros."""

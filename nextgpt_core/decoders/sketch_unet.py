@@ -1,8 +1,8 @@
 """The pocket decoders' UNet: diffusers', which says where a picture differs from a sketch of it.
 
-A sketch is the mean picture of a caption, as latents, and how far off it may be, from a few wide layers. To learn which
-thing looks like what costs them a fortieth of what it costs the UNet, and a UNet that has learned nothing yet draws no
-worse than they do: what is expected of noised latents around a sketch is arithmetic, and only the rest is asked of it.
+A sketch is the mean picture of a caption, as latents, and how far off it may be. To learn which thing looks like what
+costs it a fortieth of what it costs the UNet, and a UNet that has learned nothing yet draws no worse than it does:
+what is expected of noised latents around a sketch is arithmetic, and only the rest is asked of it.
 """
 
 from __future__ import annotations
@@ -16,58 +16,90 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nextgpt_core.decoders.layout import AT_REST, BACKGROUNDS, MOTIONS, Layout, LayoutPainter, LayoutReader
+
 NOISE = {"beta_schedule": "squaredcos_cap_v2", "rescale_betas_zero_snr": True}  # of a scheduler: ends in pure noise
-_WIDTH = 2048  # of the hidden layers
-_POOLS, _POOLED = 6, 128  # how often and how wide a sketch looks at the words
+_SURELY_NONE = 1 / 3  # the longest vector of a word that is none
+FRAMES = 16  # of a motion; clips of more or fewer get its poses in between
 
 
 class Sketch(nn.Module):
     """Conditions (b, length, width), the sentence's vector first → mean latents (b, channels, size, size), and errors.
 
-    The sentence's vector says which things there are, and the words, looked at by learned queries, which of them has
-    the colour and which stands where. Errors, of the same shape, are how far latents deviate from their mean.
+    The layout that a caption speaks of is painted (see `layout`). Errors, of the same shape, are how far latents
+    deviate from their mean. Of a clip, what moves goes the way of the most likely motion, frame by frame.
     """
 
     def __init__(self, width: int, channels: int, size: int) -> None:
         super().__init__()
-        self.attention = nn.Linear(width, _POOLS, bias=False)
-        self.values = nn.Linear(width, _POOLED)
-        self.layers = nn.Sequential(
-            nn.Linear(width + _POOLS * _POOLED, _WIDTH),
-            nn.GELU(),
-            nn.Linear(_WIDTH, _WIDTH),
-            nn.GELU(),
-            nn.Linear(_WIDTH, channels * size * size),
-            nn.Unflatten(1, (channels, size, size)),
-        )
-        self.spread = nn.Linear(_WIDTH, channels + size * size)  # logarithms, to be added up, of channels and of cells
-        nn.init.zeros_(self.spread.weight)
-        nn.init.zeros_(self.spread.bias)
+        self.reader = LayoutReader(width)
+        self.painter = LayoutPainter(width, channels, size)
+        self.register_buffer("poses", AT_REST.repeat(MOTIONS * FRAMES))  # of motions; flat ones keep 16 bits on disk
+        self.thing_error = nn.Linear(self.painter.known, channels)  # logarithms, to be added up
+        self.ground_error = nn.Linear(BACKGROUNDS, channels + size * size)
+        for layer in (self.thing_error, self.ground_error):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
         self._alphas = DDIMScheduler(**NOISE).alphas_cumprod  # no buffer: what is near 1 must stay in float32
 
-    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
-        sentence, words = condition[:, 0], condition[:, 1:]
-        present = words.abs().amax(-1, keepdim=True) > 0
-        weights = self.attention(words).masked_fill(~present, -1e4).softmax(1) * present  # (b, length − 1, pools)
-        pooled = weights.transpose(1, 2) @ self.values(words)
-        hidden = self.layers[:-2](torch.cat([sentence, pooled.flatten(1)], 1))
-        mean = self.layers[-2:](hidden)
-        channels, cells = self.spread(hidden).split([mean.shape[1], mean.shape[2] * mean.shape[3]], 1)
-        error = (channels[:, :, None, None] + cells.view(-1, 1, *mean.shape[2:])).clamp(-4, 1).exp()
-        return mean, error
+    def forward(self, condition: Tensor, frames: int | None = None) -> tuple[Tensor, Tensor]:
+        """With `frames`, (b · frames, channels, size, size) of clips; without, of pictures, which rest."""
+        layout = self.reader(condition)
+        return self.paint(layout, None if frames is None else self._poses(layout.motion, frames))
 
-    def around(self, sample: Tensor, timestep: Tensor | int, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def paint(self, layout: Layout, poses: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What `forward` makes of a layout; poses (b, frames, 10) as `LayoutPainter` has them."""
+        mean, known = self.painter(layout, poses)
+        channels, cells = self.ground_error(layout.background).split([mean.shape[1], mean[0, 0].numel()], 1)
+        ground = channels[:, :, None, None] + cells.view(-1, 1, *mean.shape[2:])
+        thing = self.thing_error(known.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        error = ground.repeat_interleave(len(mean) // len(ground), 0) + thing
+        return mean, error.clamp(-4, 1).exp()
+
+    def disagreement(self, made: Tensor, meant: Tensor) -> Tensor:
+        """How differently two batches of conditions are read, a mean: what is said against what is meant.
+
+        Through it output projectors learn what of a condition is looked at; its gradient goes to `made` alone.
+        """
+        dtype = self.poses.dtype
+        with torch.no_grad():
+            target = self.reader(with_unit_vectors(meant).to(dtype)).to(torch.float32)
+            concepts = self.reader.likeness(target.content).softmax(-1).flatten(0, 1)
+        said = self.reader(with_unit_vectors(made).to(dtype), raw=True).to(torch.float32)
+        of_all = (
+            F.cross_entropy(said.background, target.background)
+            + F.cross_entropy(said.style, target.style)
+            + F.cross_entropy(said.motion, target.motion)
+            + F.binary_cross_entropy_with_logits(said.present, target.present)
+        )
+        colour = F.cross_entropy(said.colour.flatten(0, 1), target.colour.flatten(0, 1), reduction="none")
+        concept = F.cross_entropy(self.reader.likeness(said.content).flatten(0, 1), concepts, reduction="none")
+        place = (said.place - target.place).abs().sum(-1)
+        of_things = ((colour + concept).view_as(place) + 4 * place) * target.present
+        return of_all + of_things.sum() / target.present.sum().clamp(min=1)
+
+    def _poses(self, motion: Tensor, frames: int) -> Tensor:
+        """Of the likeliest motions, (b, frames, 10): a mean of two would be none."""
+        poses = self.poses.view(MOTIONS, FRAMES, -1)[motion.argmax(-1)]
+        if frames == FRAMES:
+            return poses
+        return F.interpolate(poses.transpose(1, 2), frames, mode="linear", align_corners=True).transpose(1, 2)
+
+    def around(
+        self, sample: Tensor, timestep: Tensor | int, condition: Tensor, frames: int | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """What can be said of noised latents (b, channels, h, w), of any size, without looking at them closely.
 
-        Returns what is left to look at (b, 2 · channels, h, w), of unit variance, with the sketch behind it; the
-        velocity that is expected; and by how much the true one deviates from that, both (b, channels, h, w).
+        Those of clips are (b · frames, …), with one condition and one timestep for all frames of a clip. Returns what
+        is left to look at (b, 2 · channels, h, w), of unit variance, with the sketch behind it; the velocity that is
+        expected; and by how much the true one deviates from that, both (b, channels, h, w).
         """
         dtype, sample = sample.dtype, sample.float()
-        sketch, error = (part.float() for part in self(condition))
+        sketch, error = (part.float() for part in self(condition, frames))
         if sketch.shape[-2:] != sample.shape[-2:]:
             size = {"size": sample.shape[-2:], "mode": "bilinear", "align_corners": False}
             sketch, error = F.interpolate(sketch, **size), F.interpolate(error, **size)
-        timestep = torch.as_tensor(timestep, device="cpu").expand(len(sample))
+        timestep = torch.as_tensor(timestep, device="cpu").expand(len(condition)).repeat_interleave(frames or 1)
         kept = self._alphas[timestep].to(sample.device).view(-1, 1, 1, 1)  # share of the latents in the sample
         variance = kept * error.square() + 1 - kept
         distance = sample - kept.sqrt() * sketch
@@ -76,14 +108,16 @@ class Sketch(nn.Module):
         return seen.to(dtype), expected.to(dtype), (error / variance.sqrt()).to(dtype)
 
 
-def with_unit_sentence(condition: Tensor) -> Tensor:
-    """(b, length, width) with the first vector scaled to a root mean square of one; zeros stay zeros.
+def with_unit_vectors(condition: Tensor) -> Tensor:
+    """(b, length, width) as text conditions are: vectors of a root mean square of one, or zeros where no word is.
 
-    That is how text conditions are. An output projector that is not sure gives a short vector, and a grey picture.
+    An output projector that is not sure gives short vectors, which would make a grey picture. Of words it is held to be
+    sure that there is none where a vector is shorter than a third; the sentence's, the first, stays unless zero.
     """
-    sentence, words = condition[:, :1], condition[:, 1:]
-    rms = sentence.square().mean(-1, keepdim=True).sqrt()
-    return torch.cat([sentence / rms.where(rms > 1e-3, 1.0), words], 1)
+    rms = condition.square().mean(-1, keepdim=True).sqrt()
+    least = rms.new_full((condition.shape[1], 1), _SURELY_NONE)
+    least[0] = 1e-3
+    return (condition / rms.clamp(min=1e-6)) * (rms > least)
 
 
 def sees_sketches(conv_in: nn.Conv2d) -> nn.Conv2d:
@@ -112,7 +146,7 @@ class SketchUNet2DConditionModel(UNet2DConditionModel):
 
         Returns and takes as `options` what `UNet2DConditionModel` does.
         """
-        condition = with_unit_sentence(encoder_hidden_states)
+        condition = with_unit_vectors(encoder_hidden_states)
         seen, expected, scale = self.sketch.around(sample, timestep, condition)
         (rest,) = super().forward(seen, timestep, condition, return_dict=False, **options)
         velocity = expected + scale * rest

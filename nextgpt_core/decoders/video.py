@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from diffusers import DiffusionPipeline, TextToVideoSDPipeline
 from torch import Tensor
 
@@ -18,7 +19,8 @@ from nextgpt_core.decoders.latent_diffusion import LatentDiffusionDecoder, encod
 class VideoDecoder(LatentDiffusionDecoder):
     """`generate` gives (frames, h, w, 3) uint8; targets are frames (b, frames, 3, h, w) in -1…1.
 
-    The setting `fps` is the file's, in frames a second.
+    The setting `fps` is the file's, in frames a second. `shared_noise` is how much of the noise's variance all frames
+    have in common, 0 where it is not said: it keeps what stands still from flickering.
     """
 
     pipeline_class = TextToVideoSDPipeline
@@ -30,6 +32,19 @@ class VideoDecoder(LatentDiffusionDecoder):
         "frames": ("num_frames", int),
     }
     other_settings = ("fps",)
+    optional_settings = (*LatentDiffusionDecoder.optional_settings, "shared_noise")
+
+    def _start(self, settings: Mapping[str, float], generator: torch.Generator) -> dict[str, Tensor]:
+        if not (share := float(settings.get("shared_noise", 0.0))):
+            return {}
+        unet, scale = self.pipeline.unet, self.pipeline.vae_scale_factor
+        height, width = (
+            int(settings.get(side, unet.config.sample_size * scale)) // scale for side in ("height", "width")
+        )
+        shape = (1, unet.config.in_channels, int(settings["frames"]), height, width)
+        own = torch.randn(shape, generator=generator)
+        common = torch.randn((*shape[:2], 1, *shape[3:]), generator=generator)
+        return {"latents": (share**0.5 * common + (1 - share) ** 0.5 * own).to(unet.device)}
 
     def encode_targets(self, targets: Tensor) -> Tensor:
         latents = encode_pixels(self.pipeline.vae, targets.flatten(0, 1))  # (b · frames, c, h, w)

@@ -10,13 +10,12 @@ from __future__ import annotations
 from functools import wraps
 from typing import Any
 
-import torch
 from diffusers import UNet3DConditionModel
 from diffusers.models.embeddings import TextTimeEmbedding, TimestepEmbedding
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
 from torch import Tensor
 
-from nextgpt_core.decoders.sketch_unet import Sketch, sees_sketches, with_unit_sentence
+from nextgpt_core.decoders.sketch_unet import Sketch, sees_sketches, with_unit_vectors
 
 POOL_HEADS = 8  # attention heads of the pooling
 
@@ -45,15 +44,10 @@ class PocketUNet3DConditionModel(UNet3DConditionModel):
 
         Returns and takes as `options` what `UNet3DConditionModel` does, but for `timestep_cond`.
         """
-        frames, condition = sample.shape[2], with_unit_sentence(encoder_hidden_states)
-        timestep = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
+        frames, condition = sample.shape[2], with_unit_vectors(encoder_hidden_states)
         seen, expected, scale = (
             part.unflatten(0, (-1, frames)).transpose(1, 2)
-            for part in self.sketch.around(
-                sample.transpose(1, 2).flatten(0, 1),
-                timestep.repeat_interleave(frames),
-                condition.repeat_interleave(frames, 0),
-            )
+            for part in self.sketch.around(sample.transpose(1, 2).flatten(0, 1), timestep, condition, frames)
         )
         pooled = self.add_embedding(condition)  # (b, width of the timestep's embedding)
         (rest,) = super().forward(seen, timestep, condition, timestep_cond=pooled, return_dict=False, **options)

@@ -15,8 +15,8 @@ from PIL import Image
 from nextgpt_core.pocket import motion_phrases, phrases
 from nextgpt_core.pocket.catalog import load_catalog
 from nextgpt_core.pocket.clips import FRAMES
-from nextgpt_core.pocket.holdout import motion_held_out
-from nextgpt_core.pocket.scenes import SIZE
+from nextgpt_core.pocket.holdout import DEFAULT_STYLE, motion_held_out
+from nextgpt_core.pocket.scenes import SIZE, Item, Scene
 from nextgpt_core.pocket.sources import fetch_package
 
 PACKAGES = tuple(f"@lobehub/fluent-emoji-anim-{number}@1.0.0" for number in (1, 2, 3, 4))  # MIT; 730 MB in all
@@ -56,6 +56,11 @@ def read_animation(path: Path, frames: int = FRAMES) -> np.ndarray:
             canvas.paste(drawn, ((SIZE - side) // 2,) * 2, drawn)
             pictures.append(np.asarray(canvas))
     return np.stack(pictures)
+
+
+def shown(concept: str, caption: str) -> Scene:
+    """What is on all its frames, though it moves."""
+    return Scene("clip", caption, (Item(concept, DEFAULT_STYLE, None, 0.5, 0.5, _SIDE),), "white")
 
 
 def captions(random: Random) -> Iterator[tuple[str, str]]:

@@ -14,14 +14,22 @@ from torch import nn
 from nextgpt_core.decoders.folder import load_component
 from nextgpt_core.decoders.sentence_condition import SentenceCondition
 from nextgpt_core.decoders.video import VideoDecoder
-from nextgpt_core.pocket.clip_data import build_clip_shards, draw_clip, draw_clips, film_strips, moving_sheet
+from nextgpt_core.pocket.clip_data import (
+    build_animation_shard,
+    build_clip_shards,
+    draw_clip,
+    draw_clips,
+    film_strips,
+    moving_sheet,
+)
 from nextgpt_core.pocket.clips import FPS, FRAMES
 from nextgpt_core.pocket.denoiser_task import DenoiserTask
 from nextgpt_core.pocket.shards import Shards
 from nextgpt_core.pocket.training import Plan, train
 from nextgpt_core.pocket.video_task import freeze_shared, new_video_unet, write_video_decoder
 
-SETTINGS = {"steps": 12, "guidance_scale": 3.0, "height": 256, "width": 256, "frames": FRAMES, "fps": FPS}
+SETTINGS = {"steps": 12, "guidance_scale": 1.0, "noise": 0.3, "shared_noise": 0.9,
+            "height": 256, "width": 256, "frames": FRAMES, "fps": FPS}  # fmt: skip
 SAMPLES = ("a rocket flying up", "a red car driving from left to right", "an apple spinning", "an animated ghost")
 
 
@@ -48,6 +56,7 @@ def train_clips(
     It starts from the picture decoder, or goes on from the clip decoder in `start`.
     """
     autoencoder = load_component(image_folder, "vae")
+    build_animation_shard(folder, autoencoder, condition)
     data = Shards(build_clip_shards(folder, autoencoder, condition, shards), condition.length)
     if start is None:
         unet = new_video_unet(load_component(image_folder, "unet"))
@@ -64,6 +73,6 @@ def train_clips(
         film_strips([decoder.generate(prompt[None], SETTINGS, seed) for seed, prompt in enumerate(prompts)], path)
 
     weights = autoencoder.channel_effects().sqrt()
-    task = DenoiserTask(unet, data, torch.arange(len(data)), weights, write, draw)
+    task = DenoiserTask(unet, data, torch.arange(len(data)), weights, write, draw, SETTINGS["shared_noise"])
     name = "clips" if start is None else f"clips-from-{start.name}"
     train(task, folder / "runs" / name, plan)

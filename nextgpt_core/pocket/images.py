@@ -88,7 +88,7 @@ def build_shards(
     missing = [number for number in range(shards) if not (root / f"{number:04d}").is_dir()]
     for number, (scenes, pictures) in _drawn(folder, missing, processes, "shards"):
         captions = [scene.caption for scene in scenes]
-        conditions = torch.cat([condition.embed(captions[i : i + 64]) for i in range(0, len(captions), 64)])
+        conditions = condition.embed_all(captions)
         lines = [scene.to_json() for scene in scenes]
         write_shard(root / f"{number:04d}", encode_pictures(autoencoder, pictures), conditions, lines)
     return root

@@ -29,6 +29,7 @@ from nextgpt_core.training.terms import Conditions
 HELD_OUT = 0.05  # of the captions, to say how unseen ones are found
 _PART = 512  # conversations that are read before they are kept
 _READ = 32  # at once
+_READING = 0.3  # weight of what a decoder reads in a run, beside how near its vectors are
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,13 @@ def train_projectors(
         losses = []
         for modality, rows in order.items():
             found, chosen = runs[modality], next(rows)
-            captions = [found.captions[i] for i in chosen]
+            captions, taught_by = [found.captions[i] for i in chosen], teacher(model, modality)
             with torch.autocast(model.device.type, torch.bfloat16, enabled=mixed):
                 projected = model.project(modality, found.states[chosen].to(model.device))
-            losses.append(alignment_loss(projected, conditions(teacher(model, modality), captions), captions))
+            target = conditions(taught_by, captions)
+            loss = alignment_loss(projected, target, captions)
+            misread = model.decoder(taught_by).disagreement(projected.float(), target)
+            losses.append(loss if misread is None else loss + _READING * misread)
         optimizer.zero_grad()
         torch.stack(losses).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.output_projectors.parameters(), config.clip)

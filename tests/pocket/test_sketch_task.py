@@ -1,9 +1,10 @@
-"""The sketch learns the mean picture of a caption, from rows that the denoiser never gets."""
+"""The sketch learns to read captions and to paint what they say, from rows that the denoiser never gets."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,82 +14,148 @@ import torch
 
 from nextgpt_core.decoders.folder import load_component
 from nextgpt_core.decoders.sketch_unet import Sketch
-from nextgpt_core.pocket import commands
-from nextgpt_core.pocket.commands import weighted_rows
+from nextgpt_core.pocket import commands, layouts, sketch_command
+from nextgpt_core.pocket.clips import Clip, ClipSampler, render_clip
+from nextgpt_core.pocket.colours import dominant_hue
 from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_unet
 from nextgpt_core.pocket.holdout import DEFAULT_STYLE
+from nextgpt_core.pocket.layouts import CONCEPTS, all_poses, read_labels
+from nextgpt_core.pocket.motion import Motion
+from nextgpt_core.pocket.scenes import Item, Scene, SceneSampler, render
 from nextgpt_core.pocket.shards import Shards, write_shard
-from nextgpt_core.pocket.sketch_task import SketchErrorTask, SketchTask
+from nextgpt_core.pocket.sketch_task import Drawn, PainterTask, ReaderTask, SketchErrorTask, layout_losses
 from nextgpt_core.pocket.training import Plan, train
 from tests.pocket.test_training import tiny_autoencoder
+from tests.pocket.worlds import disc_sprites
+
+WIDTH, CHANNELS, SIZE = 16, 3, 4
+CONTENTS = torch.randn(len(CONCEPTS), WIDTH, generator=torch.Generator().manual_seed(0))
+QUICK = Plan(60, 20, 3e-3, warmup=5, average=0.9, precision="no")
 
 
-def scene(style: str) -> str:
-    item = {"concept": "cat", "style": style, "colour": None, "x": 0.5, "y": 0.5, "size": 0.8}
-    return json.dumps({"kind": "single", "caption": "a cat", "items": [item], "background": "white"})
+def one(concept: str, x: float = 0.5, style: str = "noto") -> Scene:
+    return Scene("single", "", (Item(concept, style, None, x, 0.5, 0.4),), "white")
 
 
-def two_captions(folder: Path) -> tuple[Shards, torch.Tensor]:
-    """Shards of pictures that vary around a mean of their own for each of two captions; (2, 3, 2, 2) the means."""
-    generator = torch.Generator().manual_seed(0)
-    means, vectors = (torch.randn(2, *shape, generator=generator) for shape in ((3, 2, 2), (1, 16)))
-    vectors = vectors / vectors.square().mean(-1, keepdim=True).sqrt()
-    which = torch.arange(40) % 2
-    latents = means[which] + 0.3 * torch.randn(40, 3, 2, 2, generator=generator)
-    write_shard(folder / "0000", latents.numpy().astype(np.float16), vectors[which], [scene("flat")] * 40)
-    return Shards(folder, 1), means
+def drawn(
+    folder: Path, scenes: Sequence[Scene | Clip], conditions: torch.Tensor, latents: torch.Tensor | None
+) -> Drawn:
+    lines = [scene.to_json() for scene in scenes]
+    write_shard(folder / "0000", None if latents is None else latents.numpy(), conditions, lines)
+    return Drawn(Shards(folder, conditions.shape[1]), read_labels(lines))
 
 
-def test_it_learns_the_mean_of_each_caption(tmp_path: Path) -> None:
-    shards, means = two_captions(tmp_path / "shards")
+def nothing(network: torch.nn.Module, path: Path) -> None:
+    """No sample sheet."""
+
+
+def test_it_learns_to_read_the_layouts_of_captions(tmp_path: Path) -> None:
+    scenes = [SceneSampler(disc_sprites(), dict.fromkeys(disc_sprites().rows), Random(i))() for i in range(20)]
+    clips = [ClipSampler(disc_sprites(), dict.fromkeys(disc_sprites().rows), Random(i))() for i in range(20)]
+    captions = drawn(tmp_path / "captions", [*scenes, *clips], torch.randn(40, 5, WIDTH), None)
     torch.manual_seed(0)
-    network = Sketch(16, 3, 2)
-    task = SketchTask(network, shards, torch.arange(40), torch.ones(3), lambda network, path: None)
-    train(task, tmp_path / "run", Plan(150, 20, 2e-3, warmup=5, average=0.9, precision="no"))
+    sketch = Sketch(WIDTH, CHANNELS, SIZE)
+    rows = torch.arange(40)
+
+    @torch.no_grad()
+    def lacking() -> dict[str, float]:
+        said = sketch.reader(captions.shards.read_conditions(rows), raw=True)
+        return {name: loss.item() for name, loss in layout_losses(said, captions.labels, rows, CONTENTS).items()}
+
+    before = lacking()
+    train(ReaderTask(sketch.reader, captions, CONTENTS, nothing), tmp_path / "run", QUICK)
+    after = lacking()
+    assert after.keys() == before.keys() and len(after) == 9
+    assert all(after[name] < 0.7 * before[name] for name in after if name != "facing"), (before, after)
+
+
+def test_it_learns_to_paint_pictures_and_every_frame_of_clips(tmp_path: Path) -> None:
+    """Of coloured discs, whose pictures made small stand for latents; held against others of them."""
+    sprites, random = disc_sprites(), Random(0)
+    hues = dict.fromkeys(sprites.rows, dominant_hue(sprites.pixels[0]))
+
+    def disc(place: tuple[float, float]) -> Scene:
+        item = Item("cat", DEFAULT_STYLE, random.choice(("blue", "yellow")), *place, random.uniform(0.3, 0.6))
+        return Scene("single", "", (item,), random.choice(("white", "black")))
+
+    def small(pictures: np.ndarray) -> torch.Tensor:  # (n, 256, 256, 3) → (n, 3, 4, 4)
+        pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 128 - 1
+        return torch.nn.functional.avg_pool2d(pixels, 256 // SIZE)
+
+    scenes = [disc((random.uniform(0.3, 0.7), random.uniform(0.3, 0.7))) for _ in range(80)]
+    still = small(np.stack([render(scene, sprites, hues) for scene in scenes]))
+    clips = [Clip(disc((0.5, 0.5)), Motion("drive", random.choice(("left", "right")))) for _ in range(20)]
+    moving = torch.stack([small(render_clip(clip, sprites, hues)).transpose(0, 1) for clip in clips])
+    pictures = drawn(tmp_path / "pictures", scenes, torch.randn(80, 1, WIDTH), still)
+    films = drawn(tmp_path / "clips", clips, torch.randn(20, 1, WIDTH), moving)
+    torch.manual_seed(0)
+    painter = Sketch(WIDTH, CHANNELS, SIZE).painter
+    rows = torch.cat([torch.arange(60), torch.arange(80, 95).repeat_interleave(4)])
+    task = PainterTask(painter, pictures, films, rows, torch.ones(CHANNELS), nothing, CONTENTS)
+    train(task, tmp_path / "run", Plan(120, 30, 3e-3, warmup=5, average=0.9, precision="no"))
     with torch.no_grad():
-        sketches, _ = network(shards.read(torch.tensor([0, 1]))[1])
-    assert (sketches - means).square().mean() < 0.05 * (means[0] - means[1]).square().mean()
+        unseen = torch.arange(60, 80), torch.arange(15, 20)
+        painted = painter(pictures.labels.layout(unseen[0], CONTENTS))[0]
+        ways = torch.stack([layouts.poses(clips[row].motion) for row in unseen[1].tolist()])
+        played = painter(films.labels.layout(unseen[1], CONTENTS), ways)[0].unflatten(0, (5, -1)).transpose(1, 2)
+    for made, meant in ((painted, still[60:]), (played, moving[15:])):
+        assert (made - meant).square().mean() < 0.15 * meant.var(0).mean()
 
 
 def test_it_learns_how_far_off_it_is(tmp_path: Path) -> None:
-    """Of two captions whose pictures vary differently around a mean that it knows already."""
+    """In front of two backgrounds, around whose mean, known already, pictures vary differently."""
     torch.manual_seed(0)
-    vectors = torch.randn(2, 1, 16).repeat(100, 1, 1)
-    vectors = vectors / vectors.square().mean(-1, keepdim=True).sqrt()
+    sketch = Sketch(WIDTH, CHANNELS, SIZE)
+    for layer in (sketch.painter.ground, sketch.painter.stroke):
+        for parameter in layer.parameters():
+            torch.nn.init.zeros_(parameter)
+    scenes = [Scene("empty", "", (), ("white", "red")[i % 2]) for i in range(200)]
     deviations = torch.tensor([0.2, 1.0])
-    latents = deviations.repeat(100).view(-1, 1, 1, 1) * torch.randn(200, 3, 2, 2)
-    write_shard(tmp_path / "shards" / "0000", latents.numpy().astype(np.float16), vectors, [scene("flat")] * 200)
-    network = Sketch(16, 3, 2)
-    torch.nn.init.zeros_(network.layers[-2].weight)
-    torch.nn.init.zeros_(network.layers[-2].bias)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    shards = Shards(tmp_path / "shards", 1)
-    task = SketchErrorTask(network, shards, torch.arange(200), torch.ones(3), lambda network, path: None)
-    train(task, tmp_path / "run", Plan(300, 50, 1e-2, warmup=5, average=0.9, precision="no"))
+    latents = deviations.repeat(100).view(-1, 1, 1, 1) * torch.randn(200, CHANNELS, SIZE, SIZE)
+    vectors = torch.randn(2, 1, WIDTH).repeat(100, 1, 1)
+    vectors = vectors / vectors.square().mean(-1, keepdim=True).sqrt()
+    pictures = drawn(tmp_path / "pictures", scenes, vectors, latents)
+    train(ReaderTask(sketch.reader, pictures, CONTENTS, nothing), tmp_path / "reader", QUICK)
+    before = {name: value.clone() for name, value in sketch.state_dict().items()}
+    task = SketchErrorTask(sketch, pictures, None, torch.arange(200), torch.ones(CHANNELS), nothing)
+    train(task, tmp_path / "run", Plan(200, 50, 2e-2, warmup=5, average=0.9, precision="no"))
     with torch.no_grad():
-        errors = network(vectors[:2])[1].mean((1, 2, 3))
+        errors = sketch(vectors[:2])[1].mean((1, 2, 3))
     torch.testing.assert_close(errors, deviations, rtol=0.25, atol=0.0)
-    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {"spread.weight", "spread.bias"}
+    changed = {name for name, value in sketch.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed <= {f"{part}_error.{kind}" for part in ("thing", "ground") for kind in ("weight", "bias")}
+    assert "ground_error.weight" in changed
 
 
-def test_rows_are_shared_out_and_the_default_style_counts_three_times(tmp_path: Path) -> None:
-    lines = [scene(DEFAULT_STYLE if i in (1, 4) else "flat") for i in range(6)]
-    write_shard(tmp_path / "0000", np.zeros((6, 3, 2, 2), np.float16), torch.ones(6, 1, 16), lines)
-    shards = Shards(tmp_path, 1)
-    assert weighted_rows(shards, 0, 3).tolist() == [0, 1, 1, 1, 2]
-    assert weighted_rows(shards, 3, 6).tolist() == [3, 4, 4, 4, 5]
+def test_rows_are_shared_out_and_what_people_ask_for_counts_twice(tmp_path: Path) -> None:
+    several = Scene("count", "", one("cat").items * 2, "white")
+    placed = Scene("place", "", one("cat").items, "beach")
+    scenes = [one("cat"), several, placed, one("cat", style=DEFAULT_STYLE), one("dog")]
+    pictures = drawn(tmp_path / "pictures", scenes, torch.ones(5, 1, WIDTH), None)
+    assert sketch_command.weighted_rows(pictures, 0, 3).tolist() == [0, 1, 1, 2, 2]
+    assert sketch_command.weighted_rows(pictures, 3, 5).tolist() == [3, 3, 4]
+    clips = drawn(
+        tmp_path / "clips", [Clip(one("cat"), Motion("spin", "clockwise"))] * 2, torch.ones(2, 1, WIDTH), None
+    )
+    assert sketch_command.clip_rows(pictures, clips).tolist() == [5] * 8 + [6] * 8
 
 
 def test_the_denoiser_is_trained_around_a_sketch_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command's own way: sketch first, from the first rows; then the denoiser, from the others, sketch frozen."""
-    latents = np.random.default_rng(0).normal(size=(10, 8, 2, 2)).astype(np.float16)
-    write_shard(tmp_path / "shards" / "0000", latents, torch.randn(10, 1, 16), [scene("flat")] * 10)
+    rng, scenes = np.random.default_rng(0), [one("cat") for _ in range(10)]
+    still, moving = (torch.from_numpy(rng.normal(size=shape)) for shape in ((10, 8, 2, 2), (2, 8, 16, 2, 2)))
+    drawn(tmp_path / "shards", scenes, torch.randn(10, 1, WIDTH), still)
+    clips = [Clip(one("dog"), Motion("spin", "clockwise"))] * 2
+    drawn(tmp_path / "clips", clips, torch.randn(2, 1, WIDTH), moving)
+    drawn(tmp_path / "captions", [*scenes, *clips], torch.randn(12, 1, WIDTH), None)
     plan = Plan(2, 2, 1e-2, warmup=1, average=0.0, precision="no")
     monkeypatch.setattr(commands.images, "build_shards", lambda *_: tmp_path / "shards")
-    monkeypatch.setattr(commands, "new_unet", lambda *_: new_unet(8, 2, 16))
+    monkeypatch.setattr(commands, "build_clip_shards", lambda *_: tmp_path / "clips")
+    monkeypatch.setattr(commands, "build_captions", lambda *_: tmp_path / "captions")
+    monkeypatch.setattr(commands, "new_unet", lambda *_: new_unet(8, 2, WIDTH))
     monkeypatch.setattr(commands, "SETTINGS", {"steps": 1, "guidance_scale": 1.0})
-    monkeypatch.setattr(commands, "Plan", lambda *_: plan)
+    for name in ("READING", "PAINTING", "ERRORS"):
+        monkeypatch.setattr(sketch_command, name, plan)
     tasks, states = [], []
 
     def recording_train(task: Any, folder: Path, plan: Plan) -> torch.nn.Module:
@@ -98,12 +165,21 @@ def test_the_denoiser_is_trained_around_a_sketch_that_stays(tmp_path: Path, monk
         return trained
 
     monkeypatch.setattr(commands, "train", recording_train)
-    condition = SimpleNamespace(embed=lambda captions: torch.randn(len(captions), 24, 16))
+    monkeypatch.setattr(sketch_command, "train", recording_train)
+    embed = lambda captions: torch.randn(len(captions), 24, WIDTH)  # noqa: E731
+    condition = SimpleNamespace(embed=embed, embed_all=embed)
     commands.train_denoiser(tmp_path / "run", tmp_path / "out", tmp_path, tiny_autoencoder(), condition, 1, plan)
-    assert [type(task) for task in tasks] == [SketchTask, SketchErrorTask, DenoiserTask]
-    assert [sorted(task._rows.tolist()) for task in tasks] == [list(range(6)), *[list(range(6, 10))] * 2]
-    for name, value in states[1].items():
-        assert torch.equal(value, states[2][f"sketch.{name}"]), name
-        assert torch.equal(value, states[0][name]) or name.startswith("spread."), name
+    assert [type(task) for task in tasks] == [ReaderTask, PainterTask, SketchErrorTask, DenoiserTask]
+    assert [sorted(set(task._rows.tolist())) for task in tasks[1:]] == [
+        [*range(6), 10, 11],
+        [*range(6, 10), 10, 11],
+        [*range(6, 10)],
+    ]
+    sketch = {name.removeprefix("sketch."): value for name, value in states[3].items() if name.startswith("sketch.")}
+    for name, value in sketch.items():
+        part, _, rest = name.partition(".")
+        trained = {"reader": states[0], "painter": states[1]}.get(part)
+        assert torch.equal(value, states[2][name] if trained is None else trained[rest]), name
+    assert torch.equal(sketch["poses"], all_poses().flatten())
     stored = load_component(tmp_path / "out", "unet").sketch.state_dict()
-    assert all((stored[name] - value).abs().max() <= value.abs().max() / 31 for name, value in states[1].items())
+    assert all((stored[name] - value).abs().max() <= value.abs().max() / 31 for name, value in sketch.items())

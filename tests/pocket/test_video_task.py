@@ -30,7 +30,7 @@ def tiny_unet(kind: type[UNet2DConditionModel] = UNet2DConditionModel, **changes
         "down_block_types": ("CrossAttnDownBlock2D",) * 2, "up_block_types": ("CrossAttnUpBlock2D",) * 2, **changes,
     })  # fmt: skip
     for name, parameter in unet.named_parameters():
-        torch.nn.init.normal_(parameter, std=0.03 if name.startswith("sketch.") else 0.2)
+        torch.nn.init.normal_(parameter, std=0.03 if name.startswith("sketch.") else 0.2)  # whose poses are all rest
     return unet.eval()
 
 
@@ -147,3 +147,18 @@ def test_another_picture_decoder_in_its_place_is_refused(image_folder, tmp_path)
     (folder / "model_index.json").write_text(json.dumps(index))
     with pytest.raises(DecoderError, match=r"there is no diffusion_pytorch_model\.safetensors"):
         load_component(folder, "unet")
+
+
+@torch.no_grad()
+def test_noise_that_frames_share_makes_what_rests_stand_still(image_folder):
+    folder = image_folder.parent / "still"
+    write_video_decoder(folder, new_video_unet(load_component(image_folder, "unet")), image_folder, bits=32)
+    settings = {"steps": 2, "guidance_scale": 1.0, "height": 64, "width": 64, "frames": 3, "fps": 8}
+    decoder, condition = VideoDecoder(folder, settings), torch.randn(1, LENGTH, WIDTH)
+    spread = [
+        decoder.generate(condition, {"shared_noise": share}, seed=1).astype(float).std(0).mean()
+        for share in (1.0, 0.9, 0.0)
+    ]
+    assert spread[0] < 0.01 < spread[1] < spread[2]
+    again = [decoder.generate(condition, {"shared_noise": 0.9}, seed=seed) for seed in (1, 1, 2)]
+    assert (again[0] == again[1]).all() and (again[0] != again[2]).any()
