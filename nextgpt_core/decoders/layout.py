@@ -35,7 +35,7 @@ class Layout:
     background: Tensor  # (b, BACKGROUNDS)
     style: Tensor  # (b, STYLES), the first of which is the usual one
     shape: Tensor  # (b, STYLES): whose shapes the things have
-    motion: Tensor  # (b, MOTIONS), the first of which is rest
+    motion: Tensor  # (b, MOTIONS), the first of which is none that is said
     present: Tensor  # (b, THINGS)
     content: Tensor  # (b, THINGS, width)
     colour: Tensor  # (b, THINGS, COLOURS)

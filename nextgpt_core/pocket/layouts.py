@@ -106,8 +106,9 @@ def poses(motion: Motion | None, frames: int = FRAMES) -> Tensor:
 
 
 def all_poses() -> Tensor:
-    """(MOTIONS, FRAMES, 10): rest, then every motion that training has."""
-    known = torch.stack([poses(Motion(*move)) for move in _MOVES])
-    rest = AT_REST.repeat(sizes.MOTIONS, FRAMES, 1)
-    rest[1 : 1 + len(known)] = known
-    return rest
+    """(MOTIONS, FRAMES, 10): every motion that training has, behind what moves where no motion is said.
+
+    A clip in which nothing moves is none, so what is only named floats a little.
+    """
+    known = torch.stack([poses(Motion("float")), *(poses(Motion(*move)) for move in _MOVES)])
+    return torch.cat([known, AT_REST.expand(sizes.MOTIONS - len(known), FRAMES, -1)])
