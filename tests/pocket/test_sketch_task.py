@@ -154,6 +154,7 @@ def test_the_denoiser_is_trained_around_a_sketch_that_stays(tmp_path: Path, monk
     monkeypatch.setattr(commands, "build_captions", lambda *_: tmp_path / "captions")
     monkeypatch.setattr(commands, "new_unet", lambda *_: new_unet(8, 2, WIDTH))
     monkeypatch.setattr(commands, "SETTINGS", {"steps": 1, "guidance_scale": 1.0})
+    monkeypatch.setattr(commands, "SKETCH_SHARE", 0.6)
     for name in ("READING", "PAINTING", "ERRORS"):
         monkeypatch.setattr(sketch_command, name, plan)
     tasks, states = [], []
