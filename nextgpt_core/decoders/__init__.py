@@ -37,6 +37,7 @@ class Decoder(Protocol):
     ) -> np.ndarray: ...  # of (1, length, width): image (h, w, 3) uint8, video (f, h, w, 3) uint8, audio (n,) float32
     def denoising_loss(self, prompt_embeds: Tensor, targets: Tensor) -> Tensor: ...
     def disagreement(self, made: Tensor, meant: Tensor) -> Tensor | None: ...  # how differently conditions are read
+    def agreement(self, made: Tensor, meant: Tensor) -> dict[str, float]: ...  # in what shares they are read alike
     def save(self, sample: np.ndarray, path: Path, metadata: Mapping[str, str]) -> Media: ...  # path has no suffix
     def to(self, device: str) -> Decoder: ...
 

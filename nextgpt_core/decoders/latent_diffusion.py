@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from nextgpt_core.conversation import Media
 from nextgpt_core.decoders import OnStep
 from nextgpt_core.decoders.folder import DecoderError, component_names, load_component, load_unconditional
+from nextgpt_core.decoders.sketch_unet import Sketch
 
 _TEXT = ("text_encoder", "tokenizer")
 
@@ -127,12 +128,20 @@ class LatentDiffusionDecoder(ABC):
         return F.mse_loss(predicted, expected)
 
     def disagreement(self, made: Tensor, meant: Tensor) -> Tensor | None:
-        """How differently conditions (b, length, width) are read, a mean; None where the UNet does not say.
+        """How differently conditions (b, length, width) are read, a mean; None where the UNet has no sketch.
 
-        Its gradient goes to `made`. A UNet that says it has a sketch (see `sketch_unet`).
+        Its gradient goes to `made`.
         """
-        sketch = getattr(self.pipeline.unet, "sketch", None)
-        return None if sketch is None else sketch.disagreement(made, meant)
+        return None if self._sketch is None else self._sketch.disagreement(made, meant)
+
+    def agreement(self, made: Tensor, meant: Tensor) -> dict[str, float]:
+        """In what shares they are read alike, by what is read; empty where the UNet has no sketch."""
+        return {} if self._sketch is None else self._sketch.agreement(made, meant)
+
+    @property
+    def _sketch(self) -> Sketch | None:
+        """The UNet's, where it has one."""
+        return getattr(self.pipeline.unet, "sketch", None)
 
     def encode_targets(self, targets: Tensor) -> Tensor:
         """Scaled latents of training targets, (b, channels, h, w) in -1…1."""

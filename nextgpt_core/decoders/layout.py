@@ -23,7 +23,6 @@ BACKGROUNDS, STYLES, MOTIONS, COLOURS = (
 _MAP, _FEATURES = 8, 24  # cells a side of a thing's map, and their width
 _SAMPLES = 4  # places a side in a latent's cell at which the brush looks at the map
 _LOOK, _BRUSH, _READER = 1792, 512, 384  # widths of the layers
-_LEANING = 0.4  # how much of their shapes things of all styles have from the usual one, in which all are known
 CONCEPTS, SHARPNESS = 1152, 20.0  # how many contents can be known, and how strongly the nearest of them is preferred
 AT_REST = torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.5, 0.5, 0.0])  # a pose (see `LayoutPainter`)
 
@@ -34,7 +33,7 @@ class Layout:
 
     background: Tensor  # (b, BACKGROUNDS)
     style: Tensor  # (b, STYLES), the first of which is the usual one
-    shape: Tensor  # (b, STYLES): whose shapes the things have
+    shape: Tensor  # (b, THINGS, STYLES): whose shapes the things have
     motion: Tensor  # (b, MOTIONS), the first of which is none that is said
     present: Tensor  # (b, THINGS)
     content: Tensor  # (b, THINGS, width)
@@ -51,7 +50,8 @@ class LayoutReader(nn.Module):
 
     One query asks for the background and the style, the others for a thing each, in the order in which they are said.
     Contents are recalled among those that are known, `concepts`, by a softmax over their likeness to what is read, so
-    that an unsure reading makes a sure picture. Where nothing is near it is a mean of what is least far.
+    that an unsure reading makes a sure picture. Where nothing is near it is a mean of what is least far. What was never
+    shown in the style that is asked for, by `drawn`, has its shapes of the usual one, in which everything was.
     """
 
     def __init__(self, width: int, length: int = 24) -> None:
@@ -68,6 +68,7 @@ class LayoutReader(nn.Module):
         self.thing = nn.Linear(_READER, 1 + COLOURS + 1 + 3)
         self.content = nn.Linear(_READER, width)
         self.register_buffer("concepts", torch.randn(CONCEPTS, width))
+        self.register_buffer("drawn", torch.ones(CONCEPTS, STYLES))  # 1 where training had the concept in the style
 
     def likeness(self, content: Tensor) -> Tensor:
         """Logits (…, CONCEPTS) of which known content is meant by a read one (…, width)."""
@@ -88,11 +89,14 @@ class LayoutReader(nn.Module):
         present, colour, facing, place = self.thing(things).split([1, COLOURS, 1, 3], -1)
         content, facing, place = self.content(things), facing[..., 0], place.sigmoid()
         if raw:
-            return Layout(background, style, style, motion, present[..., 0], content, colour, facing, place)
-        content = self.likeness(content).softmax(-1) @ self.concepts
+            shape = style[:, None].expand(-1, THINGS, -1)
+            return Layout(background, style, shape, motion, present[..., 0], content, colour, facing, place)
+        known = self.likeness(content).softmax(-1)
+        content = known @ self.concepts
         content = content / content.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-3)
         background, style, motion = (part.softmax(-1) for part in (background, style, motion))
-        shape = torch.lerp(style, torch.eye(STYLES)[0].to(style), _LEANING)
+        own = style[:, None] * (known @ self.drawn)
+        shape = own + (1 - own.sum(-1, keepdim=True)) * torch.eye(STYLES)[0].to(own)
         present, colour, facing = present[..., 0].sigmoid(), colour.softmax(-1), facing.sigmoid()
         return Layout(background, style, shape, motion, present, content, colour, facing, place)
 
@@ -137,7 +141,7 @@ class LayoutPainter(nn.Module):
                 continue
             clips = rows // frames
             used, which = clips.unique(return_inverse=True)
-            look = self.look(torch.cat([layout.content[used, thing], layout.shape[used]], -1))[which]
+            look = self.look(torch.cat([layout.content[used, thing], layout.shape[used, thing]], -1))[which]
             mirrored = 1 + layout.facing[clips, thing, None] * (poses[rows, 6:7] - 1)
             place = layout.place[clips, thing].float()
             middle = (place[:, :2] + poses[rows, :2] - window[rows]) / zoom[rows] + 0.5

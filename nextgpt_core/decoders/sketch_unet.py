@@ -20,6 +20,7 @@ from nextgpt_core.decoders.layout import AT_REST, BACKGROUNDS, MOTIONS, Layout, 
 
 NOISE = {"beta_schedule": "squaredcos_cap_v2", "rescale_betas_zero_snr": True}  # of a scheduler: ends in pure noise
 _SURELY_NONE = 1 / 3  # the longest vector of a word that is none
+_NEAR = 0.1  # of the picture's side: places that are as good as one
 FRAMES = 16  # of a motion; clips of more or fewer get its poses in between
 
 
@@ -77,6 +78,21 @@ class Sketch(nn.Module):
         place = (said.place - target.place).abs().sum(-1)
         of_things = ((colour + concept).view_as(place) + 4 * place) * target.present
         return of_all + of_things.sum() / target.present.sum().clamp(min=1)
+
+    @torch.no_grad()
+    def agreement(self, made: Tensor, meant: Tensor) -> dict[str, float]:
+        """In what shares two batches of conditions, or the things that are meant, are read alike."""
+        said, target = (self.reader(with_unit_vectors(part).to(self.poses.dtype)) for part in (made, meant))
+        there, which = target.present > 0.5, self.reader.likeness
+        found = {
+            "thing": (which(said.content).argmax(-1) == which(target.content).argmax(-1))[there],
+            "colour": (said.colour.argmax(-1) == target.colour.argmax(-1))[there],
+            "place": ((said.place - target.place).abs().amax(-1) < _NEAR)[there],
+            "count": ((said.present > 0.5) == there).all(1),
+            "background": said.background.argmax(-1) == target.background.argmax(-1),
+            "motion": said.motion.argmax(-1) == target.motion.argmax(-1),
+        }
+        return {name: alike.float().mean().item() for name, alike in found.items()}
 
     def _poses(self, motion: Tensor, frames: int) -> Tensor:
         """Of the likeliest motions, (b, frames, 10): a mean of two would be none."""

@@ -55,7 +55,7 @@ class Labels:
         return Layout(
             background,
             style,
-            style,
+            style[:, None].expand(-1, THINGS, -1),
             F.one_hot(self.motion[rows], sizes.MOTIONS).float(),
             self.present[rows],
             contents[self.concept[rows]],
@@ -63,6 +63,13 @@ class Labels:
             self.facing[rows],
             self.place[rows],
         )
+
+    def looks(self) -> Tensor:
+        """(CONCEPTS, STYLES): 1 where some scene shows the concept in the style."""
+        found = torch.zeros(sizes.CONCEPTS, sizes.STYLES)
+        rows, things = (self.present > 0).nonzero(as_tuple=True)
+        found[self.concept[rows, things], self.style[rows]] = 1
+        return found
 
 
 def read_labels(lines: Iterable[str]) -> Labels:

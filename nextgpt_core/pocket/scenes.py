@@ -85,11 +85,8 @@ class SceneSampler:
         noun = phrases.name(self._concepts[concept], random)
         colour, said = self._colour(concept, style, 0.22)
         size = random.choice(("small", "big")) if random.random() < 0.06 else None
-        # Nearly in one place, here and below: what no caption can foresee, half a latent's width, hides what it says.
-        side = {"small": random.uniform(0.34, 0.38), "big": random.uniform(0.92, 0.96)}.get(
-            size, random.uniform(0.76, 0.82)
-        )
-        item = Item(concept, style, colour, *(0.5 + random.uniform(-0.08, 0.08) * (1 - side) for _ in "xy"), side)
+        # In one place, here and below: what no caption can foresee, half a latent's width, hides what it says.
+        item = Item(concept, style, colour, 0.5, 0.5, {"small": 0.36, "big": 0.94}.get(size, 0.79))
         phrase = phrases.thing(noun, said, size, 1, random)
         background = "white"
         if random.random() < 0.05:
@@ -106,11 +103,11 @@ class SceneSampler:
         random, concept = self._random, self._concept()
         style, where, time, variant = self._style(concept), *self._place()
         colour, said = self._colour(concept, style, 0.15)
-        side = random.uniform(0.48, 0.54)
-        y = random.uniform(0.46, 0.54) if where in FLOATING else random.uniform(0.84, 0.88) - side / 2
+        side = 0.51
+        y = 0.5 if where in FLOATING else 0.86 - side / 2
         noun = phrases.name(self._concepts[concept], random)
         phrase = f"{phrases.thing(noun, said, None, 1, random)} {phrases.place(where, time, random)}"
-        item = Item(concept, style, colour, random.uniform(0.45, 0.55), y, side)
+        item = Item(concept, style, colour, 0.5, y, side)
         return Scene("place", phrases.whole(phrase, noun, style, False, random), (item,), where, time, variant)
 
     def _counted(self) -> Scene:
@@ -127,7 +124,7 @@ class SceneSampler:
             phrase = phrases.repeated([noun] * count)
         elif where != "white":
             phrase = f"{phrase} {phrases.place(where, time, random)}"
-        items = self._row([concept] * count, [style] * count, [colour] * count, where)
+        items = _row([concept] * count, [style] * count, [colour] * count, where)
         return Scene("count", phrases.whole(phrase, noun, style, where == "white", random), items, where, time, variant)
 
     def _paired(self) -> Scene:
@@ -146,7 +143,7 @@ class SceneSampler:
         if where != "white":
             phrase = f"{phrase} {phrases.place(where, time, random)}"
         caption = phrases.whole(phrase, nouns[0], style, False, random)
-        placed = pair_layout(relation, random)
+        placed = pair_layout(relation)
         items = tuple(
             Item(name, style, colour, *spot)
             for name, (colour, _), spot in zip((first, second), colours, placed, strict=True)
@@ -156,7 +153,7 @@ class SceneSampler:
     def _trio(self) -> Scene:
         random, names = self._random, [self._concept() for _ in range(3)]
         things = [phrases.thing(self._concepts[name].name, None, None, 1, random) for name in names]
-        items = self._row(names, [DEFAULT_STYLE] * 3, [None] * 3, "white")
+        items = _row(names, [DEFAULT_STYLE] * 3, [None] * 3, "white")
         return Scene("trio", f"{things[0]}, {things[1]} and {things[2]}", items, "white")
 
     def _empty(self) -> Scene:
@@ -185,16 +182,6 @@ class SceneSampler:
         time = self._random.choices(TIMES, (0.6, 0.15, 0.25))[0] if has_times(where) else "day"
         return where, time, self._random.randrange(VARIANTS)
 
-    def _row(self, names: list[str], styles: list[str], colours: list[str | None], where: str) -> tuple[Item, ...]:
-        """Side by side, of one size, standing on the ground where there is one."""
-        random, count = self._random, len(names)
-        side = random.uniform(0.41, 0.45) if count == 2 else random.uniform(0.28, 0.31)
-        middle = 0.5 if where in ("white", *FLOATING) else 0.84 - side / 2
-        return tuple(
-            Item(n, s, c, (i + 0.5) / count + random.uniform(-0.01, 0.01), middle + random.uniform(-0.02, 0.02), side)
-            for i, (n, s, c) in enumerate(zip(names, styles, colours, strict=True))
-        )
-
 
 def spoken(relation: str, random: Random) -> str:
     """The relation's words between two things."""
@@ -210,21 +197,26 @@ def spoken(relation: str, random: Random) -> str:
     return random.choice(ways[relation])
 
 
-def pair_layout(relation: str, random: Random) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def _row(names: list[str], styles: list[str], colours: list[str | None], where: str) -> tuple[Item, ...]:
+    """Side by side, of one size, standing on the ground where there is one."""
+    count = len(names)
+    side = 0.43 if count == 2 else 0.3
+    middle = 0.5 if where in ("white", *FLOATING) else 0.84 - side / 2
+    looks = enumerate(zip(names, styles, colours, strict=True))
+    return tuple(Item(*look, (i + 0.5) / count, middle, side) for i, look in looks)
+
+
+def pair_layout(relation: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """(x, y, size) of the two things that stand in the relation, as shares of the picture."""
-    near, far = random.uniform(0.25, 0.27), random.uniform(0.73, 0.75)
-    middle, side = random.uniform(0.48, 0.54), random.uniform(0.41, 0.45)
-    if relation in ("above", "below"):
-        first, second = (0.5, near, side), (0.5, far, side)
-        return (first, second) if relation == "above" else (second, first)
+    near, far, middle, side = 0.25, 0.75, 0.5, 0.43
     if relation == "on":
-        lower = random.uniform(0.45, 0.49)
-        upper = random.uniform(0.34, 0.38)
-        top = 0.92 - lower
-        return (0.5, top - upper / 2 + 0.03, upper), (0.5, 0.92 - lower / 2, lower)
-    ordered = (near, middle, side), (far, middle, side)
-    swapped = relation == "right of" or (relation in ("next to", "and") and random.random() < 0.2)
-    return (ordered[1], ordered[0]) if swapped else ordered
+        return (0.5, 0.3, 0.36), (0.5, 0.685, 0.47)
+    ways = {
+        "right of": ((far, middle, side), (near, middle, side)),
+        "above": ((middle, near, side), (middle, far, side)),
+        "below": ((middle, far, side), (middle, near, side)),
+    }
+    return ways.get(relation, ((near, middle, side), (far, middle, side)))
 
 
 def sprite_hues(sprites: Sprites) -> dict[tuple[str, str], float | None]:

@@ -119,16 +119,19 @@ def unseen(captions: Iterable[str]) -> list[int]:
 
 @torch.no_grad()
 def describe(model: NextGPT, modality: Modality, runs: Runs, rows: Sequence[int], conditions: Conditions) -> str:
-    """How near the sentence vectors of projected runs are to their captions', and how often none is nearer."""
+    """How near projected sentence vectors are to their captions', how often none is nearer, what is read alike."""
     if not rows:
         return "none were left out"
-    captions = [runs.captions[i] for i in rows]
-    projected = model.project(modality, runs.states[rows].to(model.device))[:, 0]
-    target = conditions(teacher(model, modality), captions)[:, 0]
+    captions, taught_by = [runs.captions[i] for i in rows], teacher(model, modality)
+    made = model.project(modality, runs.states[rows].to(model.device))
+    meant = conditions(taught_by, captions)
+    alike = [f"{what} {n:.2f}" for what, n in model.decoder(taught_by).agreement(made, meant).items()]
+    projected, target = made[:, 0], meant[:, 0]
     nearest = (F.normalize(projected, dim=-1) @ F.normalize(target, dim=-1).T).argmax(1).tolist()
     found = sum(captions[i] == caption for i, caption in zip(nearest, captions, strict=True)) / len(captions)
     cosine = F.cosine_similarity(projected, target, dim=-1).mean().item()
-    return f"cosine {cosine:.3f}, {found:.3f} found among {len(set(captions))}"
+    said = f"cosine {cosine:.3f}, {found:.3f} found among {len(set(captions))}"
+    return f"{said}; read alike: {', '.join(alike)}" if alike else said
 
 
 @torch.inference_mode()

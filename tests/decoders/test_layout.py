@@ -30,9 +30,9 @@ def layout(*places: tuple[float, float, float], count: int = 1) -> Layout:
     present, place = torch.zeros(count, THINGS), torch.full((count, THINGS, 3), 0.5)
     for thing, spot in enumerate(places):
         present[:, thing], place[:, thing] = 1, torch.tensor(spot)
-    first = [torch.eye(size)[:1].expand(count, -1) for size in (BACKGROUNDS, STYLES, STYLES, MOTIONS)]
-    colour = torch.eye(COLOURS)[1].expand(count, THINGS, -1)
-    return Layout(*first, present, content, colour, torch.ones(count, THINGS), place)
+    background, style, motion = (torch.eye(size)[:1].expand(count, -1) for size in (BACKGROUNDS, STYLES, MOTIONS))
+    shape, colour = (torch.eye(size)[1].expand(count, THINGS, -1) for size in (STYLES, COLOURS))
+    return Layout(background, style, shape, motion, present, content, colour, torch.ones(count, THINGS), place)
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +172,17 @@ def test_a_sketch_in_half_precision_is_the_same_but_for_rounding(frames):
     rounded = sketch.bfloat16()(condition.bfloat16(), frames)
     for one, other in zip(exact, rounded, strict=True):
         torch.testing.assert_close(one, other.float(), atol=0.05, rtol=0.05)
+
+
+@torch.no_grad()
+def test_a_thing_never_shown_in_a_style_has_the_shapes_of_the_usual_one():
+    reader, condition = LayoutReader(WIDTH).eval(), torch.randn(2, 6, WIDTH)
+    read = reader(condition)
+    torch.testing.assert_close(read.shape, read.style[:, None].expand(-1, THINGS, -1))
+    reader.drawn[:, 2] = 0
+    own = read.style.clone()
+    own[:, 0] += own[:, 2]
+    own[:, 2] = 0
+    shape = reader(condition).shape
+    torch.testing.assert_close(shape, own[:, None].expand(-1, THINGS, -1))
+    assert torch.equal(reader(condition).style, read.style)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from nextgpt_core.decoders.audio import AudioDecoder
+from nextgpt_core.decoders.audio import AudioDecoder, put_together
 from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
+from nextgpt_core.decoders.sound_unet import SoundReader
 from nextgpt_core.decoders.vocoder import mel_spectrogram
 from nextgpt_core.pocket.shards import Shards
-from nextgpt_core.pocket.sounds import clips, network_tasks, rows, stages
+from nextgpt_core.pocket.sounds import clips, network_tasks, reader_task, rows, stages
 from nextgpt_core.pocket.sounds.kinds import load_kinds
 from nextgpt_core.pocket.sounds.spectrograms import build_spectrograms
 from nextgpt_core.pocket.sounds.waves import LENGTH
@@ -86,7 +87,8 @@ def test_from_clips_to_a_decoder_that_plays(built, tmp_path, monkeypatch):
 
     out = tmp_path / "audio"
     monkeypatch.setattr(stages, "Plan", lambda steps, *_: PLAN)
-    stages.train_denoiser(tmp_path / "run", out, data, fit, Sentences(), 4)
+    reader = SoundReader(16)
+    stages.train_denoiser(tmp_path / "run", out, data, fit, Sentences(), 4, reader)
     decoder = AudioDecoder(out, stages.SETTINGS)
     assert decoder.prompt_shape == (1, 16) and decoder.sampling_rate == 16000
     condition = Sentences().embed(["a siren"])
@@ -95,6 +97,50 @@ def test_from_clips_to_a_decoder_that_plays(built, tmp_path, monkeypatch):
     np.testing.assert_array_equal(wave, decoder.generate(condition, seed=3))
     assert np.abs(wave - decoder.generate(condition, seed=4)).max() > 1e-3
     assert np.abs(wave - decoder.generate(Sentences().embed(["rain"]), seed=3)).max() > 1e-4
+
+    both, steps = [reader.known[:1], reader.known[1:2]], []
+    alone = [decoder.generate(part[None], seed=3 + (i << 32)) for i, part in enumerate(both)]
+    for in_turn in (False, True):
+        monkeypatch.setattr(decoder.pipeline.unet.reader, "parts", lambda _, in_turn=in_turn: (both, in_turn))
+        made = decoder.generate(condition, seed=3, on_step=lambda *step: steps.append(step))
+        np.testing.assert_array_equal(made, put_together(alone, in_turn, 16000))
+    assert steps == 2 * [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_the_reader_learns_of_which_sounds_a_caption_speaks(built, tmp_path):
+    _, found, _ = built
+    four = [kind for kind in load_kinds() if kind.name in {clip.kind for clip in found.clips}]
+    known = stages.embed_once(Sentences(), reader_task.taught(four))[:, 0]
+    network = SoundReader(16)
+    network.known.zero_()[: len(known)] = known
+    said = reader_task.draw_said(found, 200)
+    assert {one.way for one in said} == {0, 1, 2}
+    for one in said:
+        names = [reader_task.taught(four)[sound] for sound in one.sounds]
+        assert (one.way == 0) == (one.sounds[0] == one.sounds[1])
+        assert one.way == 0 or any(phrase in one.caption for phrase in four[one.sounds[1]].phrases), (one, names)
+    task = reader_task.SoundReaderTask(network, said, stages.embed_once(Sentences(), [one.caption for one in said]))
+    rows = torch.arange(200)
+    before = task.accuracy(network, rows)
+    train(task, tmp_path, Plan(60, 64, 3e-3, 5, average=0.5, precision="no"))
+    after = task.accuracy(network, rows)
+    assert after[0] > max(0.9, before[0]) and after[1] > max(0.9, before[1])
+
+    alone, pair = (next(one for one in said if (one.way > 0) == several) for several in (False, True))
+    parts, in_turn = network.parts(Sentences().embed([pair.caption])[0])
+    assert in_turn == (pair.way == 2)
+    torch.testing.assert_close(torch.cat(parts), known[list(pair.sounds)])
+    condition = Sentences().embed([alone.caption])[0]
+    assert network.parts(condition) == ([condition], False)
+
+
+def test_two_sounds_are_heard_at_once_or_in_turn():
+    first, second = np.full(32000, 0.25, np.float32), np.full(32000, -0.5, np.float32)
+    np.testing.assert_array_equal(put_together([first], False, 16000), first)
+    np.testing.assert_array_equal(put_together([first, second], False, 16000), first + second)
+    in_turn = put_together([first, second], True, 16000)
+    assert in_turn.shape == first.shape and (in_turn[:15200] == 0.25).all() and (in_turn[16000:] == -0.5).all()
+    assert np.abs(np.diff(in_turn[15000:16000])).max() < 1e-3
 
 
 def test_rows_are_encoded_as_their_waves(built):

@@ -8,7 +8,7 @@ from nextgpt_core.pocket.sounds.waves import Rng
 
 MANNERS = {"distant": "in the distance", "near": "nearby", "quiet": "quietly", "loud": "very loudly"}
 TOGETHER = ("and", "with")
-IN_TURN = (", then", "and then")
+IN_TURN = (", then", "and then", "followed by")
 
 
 def plain(kind: Kind, rng: Rng) -> str:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextgpt_core.decoders.folder import save_folder, save_network
 from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
+from nextgpt_core.decoders.sound_unet import SoundUNet2DConditionModel
 from nextgpt_core.decoders.vocoder import BANDS, HOP
 from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_scheduler
 from nextgpt_core.pocket.sounds.spectrograms import sheet
@@ -60,9 +60,9 @@ class SoundDenoiserTask(DenoiserTask):
         return network(noised, times, None, class_labels=condition[:, 0], return_dict=False)[0]
 
 
-def new_sound_unet(latent_channels: int, width: int) -> UNet2DConditionModel:
+def new_sound_unet(latent_channels: int, width: int) -> SoundUNet2DConditionModel:
     """10 million parameters on 16×4 latents; nothing but convolutions, which on so small a grid see everything."""
-    return UNet2DConditionModel(
+    return SoundUNet2DConditionModel(
         sample_size=(FRAMES // 16, BANDS // 16),
         in_channels=latent_channels,
         out_channels=latent_channels,

@@ -1,4 +1,4 @@
-"""The sound data and the audio decoder, end to end: clips, latents, mel autoencoder, denoiser.
+"""The sound data and the audio decoder, end to end: clips, latents, mel autoencoder, reader, denoiser.
 
 Everything lies under one folder; each stage keeps what it finds, so the command can be repeated and goes on where it
 stopped.
@@ -18,10 +18,13 @@ from nextgpt_core.decoders.audio import AudioDecoder
 from nextgpt_core.decoders.folder import load_network, save_network
 from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
 from nextgpt_core.decoders.sentence_condition import SentenceCondition
+from nextgpt_core.decoders.sound_unet import SoundReader
 from nextgpt_core.decoders.vocoder import SpectralVocoder, mel_spectrogram
 from nextgpt_core.pocket.shards import Shards, write_shard
 from nextgpt_core.pocket.sounds import network_tasks as tasks
 from nextgpt_core.pocket.sounds.clips import Clips, build_clips
+from nextgpt_core.pocket.sounds.kinds import load_kinds
+from nextgpt_core.pocket.sounds.reader_task import SoundReaderTask, draw_said, taught
 from nextgpt_core.pocket.sounds.rows import Row, draw_rows
 from nextgpt_core.pocket.sounds.spectrograms import build_spectrograms, sheet
 from nextgpt_core.pocket.sounds.waves import SECONDS
@@ -29,6 +32,8 @@ from nextgpt_core.pocket.training import Plan, train
 
 SETTINGS = {"steps": 16, "guidance_scale": 2.5, "seconds": SECONDS}
 SHARD = 1000  # rows a shard
+SAID = 20_000  # captions for the reader
+READING = Plan(1500, 256, 1e-3, 50, average=0.99)
 SAMPLES = ("a dog barking", "a siren", "rain", "a slow piano melody", "a fast snare drum rhythm", "a church bell")
 
 
@@ -61,7 +66,19 @@ def build_decoder(
     autoencoder = fit_autoencoder(runs / "sound-latents", spectrograms, clips)
     data = Shards(build_shards(folder, clips, autoencoder, condition, shards), 1)
     train_autoencoder(runs / "mel-autoencoder", autoencoder, spectrograms, clips, steps.autoencoder)
-    train_denoiser(runs / "sound-denoiser", out, data, autoencoder, condition, steps.denoiser)
+    reader = train_reader(runs / "sound-reader", clips, condition)
+    train_denoiser(runs / "sound-denoiser", out, data, autoencoder, condition, steps.denoiser, reader)
+
+
+def train_reader(run_folder: Path, clips: Clips, condition: SentenceCondition) -> SoundReader:
+    """From words alone, within a minute."""
+    known = embed_once(condition, taught([kind for kind in load_kinds() if clips.rows(False, kind.name)]))[:, 0]
+    network = SoundReader(known.shape[1])
+    network.known.zero_()[: len(known)] = known
+    said = draw_said(clips, SAID)
+    task = SoundReaderTask(network, said, embed_once(condition, [one.caption for one in said]))
+    train(task, run_folder, READING)
+    return network.requires_grad_(False)
 
 
 def fit_autoencoder(folder: Path, spectrograms: np.ndarray, clips: Clips) -> MelAutoencoder:
@@ -92,9 +109,11 @@ def train_denoiser(
     autoencoder: MelAutoencoder,
     condition: SentenceCondition,
     steps: int,
+    reader: SoundReader,
 ) -> None:
     """Trains it on latents of this autoencoder and writes the decoder to `out` at every save."""
     unet = tasks.new_sound_unet(autoencoder.config.latent_channels, data.width)
+    unet.reader = reader
     prompts = condition.embed(list(SAMPLES))
 
     def write(network: nn.Module, _: Path) -> None:
