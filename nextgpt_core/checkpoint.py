@@ -6,6 +6,7 @@ Loading is strict both ways: a missing, extra or misshapen key is an error that 
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import torch
@@ -72,15 +73,25 @@ def build(folder: Path, config: Config, device: str = "auto", plan: Plan | None 
 
 
 def save(model: NextGPT, folder: Path, bits: int = 16) -> None:
-    """Writes the config and what was trained, in `bits` a weight: 16, 8 or 6."""
-    write(model.config, trained_tensors(model), folder, bits)
+    """Writes the config, what was trained, in `bits` a weight: 16, 8 or 6, and the decoders that lie beside it."""
+    write(model, trained_tensors(model), folder, bits)
 
 
-def write(config: Config, trained: dict[str, Tensor], folder: Path, bits: int = 16) -> None:
-    """The same from tensors by the names of `trained_tensors`."""
+def write(model: NextGPT, trained: dict[str, Tensor], folder: Path, bits: int = 16) -> None:
+    """The same with other values for the names of `trained_tensors`.
+
+    What the config takes from the model's own folder is copied unless it is there, so that a checkpoint is whole.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    save_config(config, folder)
+    save_config(model.config, folder)
     save_tensors(trained, folder / TRAINED, bits=bits)
+    for part in weights.own_parts(model.config):
+        there, here = folder / part, model.folder / part
+        if here.is_dir() and not there.exists():
+            shutil.copytree(here, there)
+        elif here.is_file() and not there.exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(here, there)
 
 
 def trained_tensors(model: NextGPT) -> dict[str, Tensor]:

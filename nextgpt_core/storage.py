@@ -21,20 +21,25 @@ SCALE = ":scale"  # ends the name of the entry beside a tensor in few bits
 SHAPE = ":shape"  # of the one beside a tensor whose values are packed
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: Path, bits: int = 16) -> None:
+Bits = int | Mapping[str, int]  # of a weight: one number, or numbers by how names begin, "" for all others
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, bits: Bits = 16) -> None:
     """Writes `tensors` with `bits` 32, 16, 8 or 6 each; with 8 and 6, one-dimensional tensors are kept in 16."""
-    if bits not in (6, 8, 16, 32):
-        raise ValueError(f"bits is {bits}; weights are stored in 6, 8, 16 or 32.")
+    by_name = {"": bits} if isinstance(bits, int) else bits
+    if unknown := set(by_name.values()) - {6, 8, 16, 32}:
+        raise ValueError(f"bits is {unknown.pop()}; weights are stored in 6, 8, 16 or 32.")
     stored: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         tensor = tensor.detach().to("cpu", torch.float32)
-        if bits == 6 and tensor.ndim >= 2:
+        its_bits = by_name[max((start for start in by_name if name.startswith(start)), key=len)]
+        if its_bits == 6 and tensor.ndim >= 2:
             steps, stored[name + SCALE] = quantize(tensor, 6)
             stored[name], stored[name + SHAPE] = pack(steps), torch.tensor(tensor.shape, dtype=torch.int32)
-        elif bits == 8 and tensor.ndim >= 2:
+        elif its_bits == 8 and tensor.ndim >= 2:
             stored[name], stored[name + SCALE] = quantize(tensor)
         else:
-            stored[name] = (tensor if bits == 32 else tensor.half()).contiguous()
+            stored[name] = (tensor if its_bits == 32 else tensor.half()).contiguous()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     save_file(stored, path)
 

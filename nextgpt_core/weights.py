@@ -77,6 +77,12 @@ def named_sources(config: Config, training: bool = False) -> Iterator[tuple[str,
             yield f"{modality} decoder's text encoder", decoder.text_encoder
 
 
+def own_parts(config: Config) -> Iterator[str]:
+    """What the config takes from its checkpoint's folder, as paths within it."""
+    for _, source in named_sources(config, training=True):
+        yield from (uri.removeprefix("file:") for uri in source.uris if uri.startswith("file:"))
+
+
 def cache_folder() -> Path:
     if chosen := os.environ.get("NEXTGPT_CACHE"):
         return Path(chosen).expanduser()

@@ -29,6 +29,19 @@ def test_saved_and_loaded_is_equal(tiny_folder: Path, folder: Path) -> None:
     assert load_config(folder) == model.config
 
 
+def test_a_saved_checkpoint_brings_its_decoders(tiny_folder: Path, tmp_path: Path) -> None:
+    def listed(folder: Path) -> list[Path]:
+        return sorted(path.relative_to(folder) for path in (folder / "decoders").rglob("*"))
+
+    model, saved = tiny.load(tiny_folder, training=True), tmp_path / "saved"
+    checkpoint.save(model, saved)
+    assert listed(saved) and listed(saved) == listed(tiny_folder)
+    kept = saved / next(path for path in listed(saved) if path.suffix == ".json")
+    kept.write_text("{}")
+    checkpoint.save(model, saved)
+    assert kept.read_text() == "{}"
+
+
 @pytest.mark.parametrize("bits, tolerance", [(16, 1e-3), (8, 0.02), (6, 0.03)])
 def test_fewer_bits_lose_little(tiny_folder: Path, folder: Path, bits: int, tolerance: float) -> None:
     model = tiny.load(tiny_folder, training=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from nextgpt_core.storage import load_tensors, pack, quantize, save_tensors, unpack
 
@@ -38,6 +39,17 @@ def test_six_bits_take_three_quarters_of_eight(tmp_path: Path) -> None:
         save_tensors({"w": torch.randn(512, 512)}, tmp_path / "w.safetensors", bits)
         sizes[bits] = (tmp_path / "w.safetensors").stat().st_size
     assert 0.74 < sizes[6] / sizes[8] < 0.76 and 0.49 < sizes[8] / sizes[16] < 0.51
+
+
+def test_bits_follow_the_beginnings_of_names(tmp_path: Path) -> None:
+    tensors = {name: torch.randn(8, 64) for name in ("in.w", "in.out.w", "head")}
+    save_tensors(tensors, tmp_path / "w.safetensors", {"": 16, "in.": 6, "in.out.": 8})
+    stored = load_file(tmp_path / "w.safetensors")
+    assert {name: stored[name].dtype for name in tensors} == {
+        "in.w": torch.uint8,
+        "in.out.w": torch.int8,
+        "head": torch.float16,
+    }
 
 
 def test_other_numbers_of_bits_are_refused(tmp_path: Path) -> None:

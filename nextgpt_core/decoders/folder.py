@@ -30,7 +30,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
-from nextgpt_core.storage import SCALE, SHAPE, load_tensors, save_tensors
+from nextgpt_core.storage import SCALE, SHAPE, Bits, load_tensors, save_tensors
 
 Network = TypeVar("Network")
 _OWN = "nextgpt_core.decoders."
@@ -106,7 +106,7 @@ def save_folder(
     pipeline: str,
     components: Mapping[str, Any],
     unconditional: Tensor | None,
-    bits: int | Mapping[str, int] = 8,
+    bits: int | Mapping[str, Bits] = 8,
     shared: Mapping[str, Path] | None = None,
 ) -> None:
     """Writes a decoder: `components` by name, None for those left out, and networks in `bits` bits a weight.
@@ -150,7 +150,7 @@ def load_network(kind: type[Network], folder: Path) -> Network:
     return network.eval()
 
 
-def _save_beside(part: Path, component: nn.Module, other: Path, bits: int) -> dict[str, str]:
+def _save_beside(part: Path, component: nn.Module, other: Path, bits: Bits) -> dict[str, str]:
     """Writes what differs from the weights in `other`, and returns the entry that says where the rest is."""
     weights = other / _WEIGHTS[0]
     known = load_tensors(weights)

@@ -94,10 +94,10 @@ class LayoutReader(nn.Module):
         known = self.likeness(content).softmax(-1)
         content = known @ self.concepts
         content = content / content.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-3)
-        background, style, motion = (part.softmax(-1) for part in (background, style, motion))
+        background, style, motion = (_likeliest(part) for part in (background, style, motion))
         own = style[:, None] * (known @ self.drawn)
         shape = own + (1 - own.sum(-1, keepdim=True)) * torch.eye(STYLES)[0].to(own)
-        present, colour, facing = present[..., 0].sigmoid(), colour.softmax(-1), facing.sigmoid()
+        present, colour, facing = (present[..., 0] > 0).to(own), _likeliest(colour), (facing > 0).to(own)
         return Layout(background, style, shape, motion, present, content, colour, facing, place)
 
 
@@ -178,6 +178,11 @@ class LayoutPainter(nn.Module):
         seen = seen.permute(0, 2, 4, 3, 5, 1).flatten(3)
         off = (within(self.size).abs().amax(-1) - 1) * side[..., None] / 2 * self.size  # cells
         return seen.to(look.dtype), (2.0 - off).clamp(0, 1)
+
+
+def _likeliest(logits: Tensor) -> Tensor:
+    """Shares that are all of the likeliest: half red and half blue is neither."""
+    return F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits)
 
 
 def _through(ground: Tensor, window: Tensor, side: Tensor) -> Tensor:

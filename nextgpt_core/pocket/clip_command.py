@@ -28,7 +28,7 @@ from nextgpt_core.pocket.shards import Shards
 from nextgpt_core.pocket.training import Plan, train
 from nextgpt_core.pocket.video_task import freeze_shared, new_video_unet, write_video_decoder
 
-SETTINGS = {"steps": 4, "guidance_scale": 1.5, "noise": 0.3, "shared_noise": 0.9,
+SETTINGS = {"steps": 4, "guidance_scale": 1.0, "noise": 0.3, "shared_noise": 0.9,
             "height": 256, "width": 256, "frames": FRAMES, "fps": FPS}  # fmt: skip
 SAMPLES = ("a rocket flying up", "a red car driving from left to right", "an apple spinning", "an animated ghost")
 

@@ -18,6 +18,7 @@ from nextgpt_core.decoders.folder import save_folder
 from nextgpt_core.decoders.sentence_condition import unit_rms
 from nextgpt_core.decoders.sketch_unet import NOISE, SketchUNet2DConditionModel
 from nextgpt_core.pocket.shards import Shards
+from nextgpt_core.storage import Bits
 
 DROP = 0.1  # share of captions that are left out, for guidance
 SENTENCE_ONLY = 0.2  # share of conditions without their token vectors
@@ -135,7 +136,7 @@ def write_decoder(
     autoencoder: nn.Module,
     length: int,
     width: int,
-    bits: int | Mapping[str, int] = 8,
+    bits: int | Mapping[str, Bits] = 8,
 ) -> None:
     """The folder of a `StableDiffusionPipeline`; the unconditional condition is all zeros."""
     components = {

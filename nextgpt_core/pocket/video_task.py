@@ -1,8 +1,8 @@
 """The clip decoder's network: the picture decoder's UNet, and layers in between that look along time.
 
-What is trained are the layers along time, and the attention and the pooled condition, through which words about motion
-come in, about 20 million parameters; the picture decoder's convolutions (all but the first), its sketch and its
-autoencoder are shared with it on disk. The loss and the loop are those of pictures (`denoiser_task`, `training`).
+What is trained are the layers along time, 13 million parameters: what moves how is in the sketch, and all else of the picture
+decoder's UNet and autoencoder is shared with it on disk. The loss and the loop are those of pictures (`denoiser_task`,
+`training`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from nextgpt_core.decoders.folder import load_component, load_unconditional, sav
 from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel
 from nextgpt_core.decoders.video_unet import POOL_HEADS, PocketUNet3DConditionModel
 from nextgpt_core.pocket.denoiser_task import new_scheduler
+from nextgpt_core.storage import Bits
 
 _ALONG_TIME = ("transformer_in.", ".temp_attentions.", ".temp_convs.")
 # The first convolution is open so that what comes first along time has a gradient to pass on: torch 2.13's group norm
 # with channels last crashes on a CPU where its input needs none.
-# The pooled condition is open as the attention is: the captions of clips say other things than those of pictures, it
-# reaches every block, and its 0.7 million parameters are a thirtieth of what is trained anyway.
-_TRAINED = (*_ALONG_TIME, ".attentions.", "add_embedding.", "conv_in.")
+_TRAINED = (*_ALONG_TIME, "conv_in.")
 _KEPT = ("sample_size", "in_channels", "out_channels", "block_out_channels", "layers_per_block", "downsample_padding",
          "mid_block_scale_factor", "act_fn", "norm_num_groups", "norm_eps", "cross_attention_dim")  # fmt: skip
 
@@ -72,7 +71,7 @@ def freeze_shared(unet: UNet3DConditionModel) -> UNet3DConditionModel:
     return unet
 
 
-def write_video_decoder(folder: Path, unet: UNet3DConditionModel, image_folder: Path, bits: int = 8) -> None:
+def write_video_decoder(folder: Path, unet: UNet3DConditionModel, image_folder: Path, bits: Bits = 8) -> None:
     """The folder of a `TextToVideoSDPipeline` that shares weights with the picture decoder in `image_folder`."""
     components = {
         "unet": unet,
@@ -82,4 +81,4 @@ def write_video_decoder(folder: Path, unet: UNet3DConditionModel, image_folder: 
         "tokenizer": None,
     }
     shared = {name: image_folder / name for name in ("unet", "vae")}
-    save_folder(folder, "TextToVideoSDPipeline", components, load_unconditional(image_folder), bits, shared)
+    save_folder(folder, "TextToVideoSDPipeline", components, load_unconditional(image_folder), {"unet": bits}, shared)

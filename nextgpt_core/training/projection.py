@@ -78,7 +78,7 @@ def train_projectors(
     for modality, found in runs.items():
         print(f"{modality}, unseen captions: {describe(model, modality, found, held_out[modality], conditions)}")
     projectors = {f"output_projectors.{name}": value for name, value in model.output_projectors.named_parameters()}
-    checkpoint.write(model.config, frozen | projectors, out, config.bits)
+    checkpoint.write(model, frozen | projectors, out, config.bits)
 
 
 def teacher(model: NextGPT, modality: Modality) -> Modality | None:
