@@ -1,8 +1,8 @@
 """The clip decoder's network: the picture decoder's UNet, and layers in between that look along time.
 
-What is trained are the layers along time, 13 million parameters: what moves how is in the sketch, and all else of the picture
-decoder's UNet and autoencoder is shared with it on disk. The loss and the loop are those of pictures (`denoiser_task`,
-`training`).
+What is trained are the layers along time, 13 million parameters: what moves how is in the sketch, and all else of the
+picture decoder's UNet and autoencoder is shared with it on disk. The loss and the loop are those of pictures
+(`denoiser_task`, `training`).
 """
 
 from __future__ import annotations

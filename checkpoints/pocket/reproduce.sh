@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Trains from nothing all that this folder holds, with the project's commands, into OUT (outputs/pocket).
+# usage, from the project's root: checkpoints/pocket/reproduce.sh PHOTOS SOUNDS [OUT]
+#   PHOTOS, SOUNDS: folders with labels.jsonl, see the card beside this script
+# What is there is kept and what was stopped goes on, so it may be started again. Times are those that such a step took
+# for these weights on one core of the two that we have, some six hours in all. The steps ran one by one over several
+# days, some of them from scratch scripts that call the same code (the cards say which): nobody has run this script
+# from end to end.
+set -euo pipefail
+photos=$1 sounds=$2 out=${3:-outputs/pocket}
+here=$(dirname "$0") data=$out/data
+nextgpt() { .venv/bin/python -m nextgpt_core "$@"; }
+
+nextgpt data images --shards 20 --autoencoder-minutes 45 --denoiser-minutes 60 --out "$out/decoders/image" # 4 h 30 min:
+#   shards 40 min, autoencoder 45, captions 10, reader 20, painter 75, its errors 5, denoiser 60
+nextgpt data clips --shards 6 --batch 48 --denoiser-minutes 11 --image "$out/decoders/image" # 11 min, shards 6
+nextgpt data sounds --shards 4 --steps 0 2600 --recordings "$sounds" --out "$out/decoders/audio" # 60 min
+
+cp "$here/config.json" "$out"
+nextgpt start --checkpoint "$out" --out "$out/start" # seconds
+nextgpt dialogues --out "$data" --photos "$photos" --sounds "$sounds" # 15 min
+nextgpt train decode --checkpoint "$out/start" --out "$out/decode" --steps 92 --batch 40 --rate 1.5 \
+    --data "$data/captions.jsonl" # 25 min
+blend() { # NAME=WEIGHT … as files of $data
+    for part in "$@"; do echo "$data/${part%=*}.jsonl=${part#*=}"; done
+}
+nextgpt train instruct --checkpoint "$out/decode" --out "$out/instruct" --steps 820 --group-rates input=0 \
+    --data $(blend files=.22 announced=.16 single=.15 several=.14 talk=.14 words=.05 captions=.05 replay=.07 follow_up=.04) # 2 h
+nextgpt train project --checkpoint "$out/instruct" --out "$out/project" --steps 800 --batch 128 --conversations 10850 \
+    --bits 6 --data $(blend captions=.3 single=.35 several=.2 announced=.05 follow_up=.05 words=.05) # 70 min
+cp "$out/project/trained.safetensors" "$out"
+nextgpt evaluate --checkpoint "$out" --photos "$photos" --sounds "$sounds" --html "$out/report.html"
