@@ -49,9 +49,9 @@ class LayoutReader(nn.Module):
     """Conditions (b, length, width), the sentence's vector first, then words or zeros → layouts, as logits or as such.
 
     One query asks for the background and the style, the others for a thing each, in the order in which they are said.
-    Contents are recalled among those that are known, `concepts`, by a softmax over their likeness to what is read, so
-    that an unsure reading makes a sure picture. Where nothing is near it is a mean of what is least far. What was never
-    shown in the style that is asked for, by `drawn`, has its shapes of the usual one, in which everything was.
+    Contents are recalled among those that are known, `concepts`, by what is most like what is read, so that an unsure
+    reading makes a sure picture. What was never shown in the style that is asked for, by `drawn`, has its shapes of the
+    usual one, in which everything was.
     """
 
     def __init__(self, width: int, length: int = 24) -> None:
@@ -91,7 +91,7 @@ class LayoutReader(nn.Module):
         if raw:
             shape = style[:, None].expand(-1, THINGS, -1)
             return Layout(background, style, shape, motion, present[..., 0], content, colour, facing, place)
-        known = self.likeness(content).softmax(-1)
+        known = _likeliest(self.likeness(content))
         content = known @ self.concepts
         content = content / content.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-3)
         background, style, motion = (_likeliest(part) for part in (background, style, motion))

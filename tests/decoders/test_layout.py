@@ -170,7 +170,7 @@ def test_a_sketch_in_half_precision_is_the_same_but_for_rounding(frames):
     exact = sketch(condition, frames)
     rounded = sketch.bfloat16()(condition.bfloat16(), frames)
     for one, other in zip(exact, rounded, strict=True):
-        torch.testing.assert_close(one, other.float(), atol=0.05, rtol=0.05)
+        torch.testing.assert_close(one, other.float(), atol=0.1, rtol=0.05)
 
 
 @torch.no_grad()
