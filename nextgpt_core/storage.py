@@ -2,8 +2,8 @@
 
 Weights in git are dear. A matrix `w` of two or more dimensions stored in 8 bits becomes two entries: `w` (int8, its
 own shape) and `w:scale` (float32, one per first-axis row). In 6 bits it becomes three: `w` (uint8, four values in
-three bytes), `w:scale` (bfloat16) and `w:shape`. Everything else is stored in float16. Reading gives float32 back
-either way, so callers never see the difference.
+three bytes), `w:scale` (bfloat16) and `w:shape`. Of a matrix of zeros `w:shape` is enough. Everything else is stored in
+float16. Reading gives float32 back either way, so callers never see the difference.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 SCALE = ":scale"  # ends the name of the entry beside a tensor in few bits
-SHAPE = ":shape"  # of the one beside a tensor whose values are packed
+SHAPE = ":shape"  # of the one beside a tensor whose values are packed, or all zero
 
 
 Bits = int | Mapping[str, int]  # of a weight: one number, or numbers by how names begin, "" for all others
@@ -33,7 +33,9 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, bits: Bits = 16) -> 
     for name, tensor in tensors.items():
         tensor = tensor.detach().to("cpu", torch.float32)
         its_bits = by_name[max((start for start in by_name if name.startswith(start)), key=len)]
-        if its_bits == 6 and tensor.ndim >= 2:
+        if its_bits <= 8 and tensor.ndim >= 2 and not tensor.any():
+            stored[name + SHAPE] = torch.tensor(tensor.shape, dtype=torch.int32)
+        elif its_bits == 6 and tensor.ndim >= 2:
             steps, stored[name + SCALE] = quantize(tensor, 6)
             stored[name], stored[name + SHAPE] = pack(steps), torch.tensor(tensor.shape, dtype=torch.int32)
         elif its_bits == 8 and tensor.ndim >= 2:
@@ -49,8 +51,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     with safe_open(path, framework="pt") as file:
         names = set(file.keys())
-        for name in sorted(names):
-            if name.endswith((SCALE, SHAPE)):
+        for name in sorted({name.removesuffix(SCALE).removesuffix(SHAPE) for name in names}):
+            if name not in names:
+                tensors[name] = torch.zeros(file.get_tensor(name + SHAPE).tolist())
                 continue
             tensor = file.get_tensor(name)
             if name + SHAPE in names:

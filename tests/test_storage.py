@@ -52,6 +52,17 @@ def test_bits_follow_the_beginnings_of_names(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("bits", [8, 6])
+def test_zeros_take_no_room(tmp_path: Path, bits: int) -> None:
+    tensors = {"w": torch.zeros(300, 7, 2), "b": torch.zeros(300), "v": torch.randn(3, 4)}
+    save_tensors(tensors, tmp_path / "w.safetensors", bits)
+    assert load_file(tmp_path / "w.safetensors")["w:shape"].tolist() == [300, 7, 2]
+    assert (tmp_path / "w.safetensors").stat().st_size < 1500
+    read = load_tensors(tmp_path / "w.safetensors")
+    assert read.keys() == tensors.keys()
+    assert torch.equal(read["w"], tensors["w"]) and torch.equal(read["b"], tensors["b"])
+
+
 def test_other_numbers_of_bits_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="bits is 4"):
         save_tensors({}, tmp_path / "w.safetensors", 4)

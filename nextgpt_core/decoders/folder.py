@@ -223,7 +223,7 @@ def _class(library: str, name: str, folder: Path) -> type:
 
 def _in_few_bits(path: Path) -> bool:
     with safe_open(path, framework="pt") as file:
-        return any(name.endswith(SCALE) for name in file.keys())  # noqa: SIM118 (not a dict)
+        return any(name.endswith((SCALE, SHAPE)) for name in file.keys())  # noqa: SIM118 (not a dict)
 
 
 def _tensor_sizes(path: Path) -> dict[str, int]:
@@ -234,8 +234,7 @@ def _tensor_sizes(path: Path) -> dict[str, int]:
         names = set(file.keys())
         shapes = {
             name: file.get_tensor(name + SHAPE).tolist() if name + SHAPE in names else file.get_slice(name).get_shape()
-            for name in names
-            if not name.endswith((SCALE, SHAPE))
+            for name in {name.removesuffix(SCALE).removesuffix(SHAPE) for name in names}
         }
     return {name: math.prod(shape) for name, shape in shapes.items()}
 

@@ -14,22 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 THINGS = 3  # at most, in front of a background
-BACKGROUNDS, STYLES, MOTIONS, COLOURS = (
-    48,
-    6,
-    96,
-    12,
-)  # how many of each there may be; a thing's first colour is its own
+BACKGROUNDS, STYLES, MOTIONS, COLOURS = 48, 6, 96, 12  # how many there may be; a thing's first colour is its own
 _MAP, _FEATURES = 8, 24  # cells a side of a thing's map, and their width
 _SAMPLES = 4  # places a side in a latent's cell at which the brush looks at the map
 _LOOK, _BRUSH, _READER = 1792, 512, 384  # widths of the layers
+PLACES = 32  # in which things of pictures may stand
 CONCEPTS, SHARPNESS = 1152, 20.0  # how many contents can be known, and how strongly the nearest of them is preferred
 AT_REST = torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.5, 0.5, 0.0])  # a pose (see `LayoutPainter`)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Of b pictures: shares that add up to one (or, of `present`, probabilities), contents of unit root mean square."""
+    """Of b pictures: shares that add up to one, contents of unit root mean square, places, and yes (1) or no (0)."""
 
     background: Tensor  # (b, BACKGROUNDS)
     style: Tensor  # (b, STYLES), the first of which is the usual one
@@ -51,7 +47,8 @@ class LayoutReader(nn.Module):
     One query asks for the background and the style, the others for a thing each, in the order in which they are said.
     Contents are recalled among those that are known, `concepts`, by what is most like what is read, so that an unsure
     reading makes a sure picture. What was never shown in the style that is asked for, by `drawn`, has its shapes of the
-    usual one, in which everything was.
+    usual one, in which everything was. What does not move stands in the nearest of the `places` that training had: a
+    little beside it is nowhere.
     """
 
     def __init__(self, width: int, length: int = 24) -> None:
@@ -68,6 +65,7 @@ class LayoutReader(nn.Module):
         self.thing = nn.Linear(_READER, 1 + COLOURS + 1 + 3)
         self.content = nn.Linear(_READER, width)
         self.register_buffer("concepts", torch.randn(CONCEPTS, width))
+        self.register_buffer("places", torch.rand(PLACES * 3))  # flat ones keep 16 bits on disk
         self.register_buffer("drawn", torch.ones(CONCEPTS, STYLES))  # 1 where training had the concept in the style
 
     def likeness(self, content: Tensor) -> Tensor:
@@ -98,7 +96,13 @@ class LayoutReader(nn.Module):
         own = style[:, None] * (known @ self.drawn)
         shape = own + (1 - own.sum(-1, keepdim=True)) * torch.eye(STYLES)[0].to(own)
         present, colour, facing = (present[..., 0] > 0).to(own), _likeliest(colour), (facing > 0).to(own)
+        place = torch.where(motion[:, :1, None] > 0, self._nearest_place(place), place)
         return Layout(background, style, shape, motion, present, content, colour, facing, place)
+
+    def _nearest_place(self, place: Tensor) -> Tensor:
+        """(b, THINGS, 3) of `places`."""
+        places = self.places.view(PLACES, 3)
+        return places[(place[:, :, None] - places).abs().sum(-1).argmin(-1)].to(place)
 
 
 class LayoutPainter(nn.Module):

@@ -71,6 +71,13 @@ class Labels:
         found[self.concept[rows, things], self.style[rows]] = 1
         return found
 
+    def places(self) -> Tensor:
+        """(PLACES, 3): where things stand, the first once more for each that is missing. Raises ValueError."""
+        found = self.place[self.present > 0].unique(dim=0)
+        if len(found) > sizes.PLACES:
+            raise ValueError(f"Things stand in {len(found)} places; a layout knows {sizes.PLACES}.")
+        return torch.cat([found, found[:1].expand(sizes.PLACES - len(found), -1)])
+
 
 def read_labels(lines: Iterable[str]) -> Labels:
     """Of shards' lines of JSON, `Scene`s and `Clip`s."""

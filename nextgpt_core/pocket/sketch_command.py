@@ -87,6 +87,7 @@ def train_sketch(
     sketch.poses.copy_(all_poses().flatten())
     sketch.reader.concepts.zero_()[: len(contents)] = contents
     sketch.reader.drawn.copy_(pictures.labels.looks())
+    sketch.reader.places.copy_(pictures.labels.places().flatten())
     train(ReaderTask(sketch.reader, captions, contents, draw_read), stage("reader"), READING)
     rows = torch.cat([weighted_rows(pictures, 0, for_sketch), clip_rows(pictures, clips)])
     task = PainterTask(sketch.painter, pictures, clips, rows, effects, draw_painted, contents)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
@@ -68,21 +69,29 @@ def fetch_package(spec: str, folder: Path) -> Path:
 
 def build_sprites(folder: Path, processes: int = 2) -> Sprites:
     """Renders every concept in every style that has it, once; the result lies in `folder` as sprites.npy and .json."""
-    pixels_path, index_path = folder / "sprites.npy", folder / "sprites.json"
+    index_path = folder / "sprites.json"
     if not index_path.is_file():
-        jobs = list(_jobs(folder / "packages"))
-        partial = folder / "sprites.partial.npy"
-        shape = (len(jobs), SIZE, SIZE, 4)
-        pixels = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-        with ProcessPoolExecutor(processes) as pool:
-            drawn = pool.map(_draw, (picture for _, _, picture in jobs), chunksize=16)
-            for i, sprite in enumerate(tqdm(drawn, total=len(jobs), desc="sprites", unit="picture")):
-                pixels[i] = sprite
-        pixels.flush()
-        partial.rename(pixels_path)
-        index_path.write_text(json.dumps([[concept.name, style] for concept, style, _ in jobs]), encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".sprites.lock"):  # of two programs that want them one waits
+            if not index_path.is_file():
+                _render_sprites(folder, processes)
     index = json.loads(index_path.read_text(encoding="utf-8"))
-    return Sprites(np.load(pixels_path, mmap_mode="r"), {(name, style): i for i, (name, style) in enumerate(index)})
+    pixels = np.load(folder / "sprites.npy", mmap_mode="r")
+    return Sprites(pixels, {(name, style): i for i, (name, style) in enumerate(index)})
+
+
+def _render_sprites(folder: Path, processes: int) -> None:
+    jobs = list(_jobs(folder / "packages"))
+    partial = folder / "sprites.partial.npy"
+    pixels = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(jobs), SIZE, SIZE, 4))
+    with ProcessPoolExecutor(processes) as pool:
+        drawn = pool.map(_draw, (picture for _, _, picture in jobs), chunksize=16)
+        for i, sprite in enumerate(tqdm(drawn, total=len(jobs), desc="sprites", unit="picture")):
+            pixels[i] = sprite
+    pixels.flush()
+    partial.rename(folder / "sprites.npy")
+    index = json.dumps([[concept.name, style] for concept, style, _ in jobs])
+    (folder / "sprites.json").write_text(index, encoding="utf-8")
 
 
 def crop(picture: Image.Image) -> np.ndarray:

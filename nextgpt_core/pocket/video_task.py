@@ -7,9 +7,12 @@ picture decoder's UNet and autoencoder is shared with it on disk. The loss and t
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 from diffusers import UNet2DConditionModel, UNet3DConditionModel
+from diffusers.models.resnet import TemporalConvLayer
+from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import nn
 
 from nextgpt_core.decoders.folder import load_component, load_unconditional, save_folder
@@ -58,9 +61,9 @@ def new_video_unet(image_unet: UNet2DConditionModel) -> UNet3DConditionModel:
     for name, value in image_unet.state_dict().items():
         state[name] = value.reshape(state[name].shape)  # 1×1 convolutions are linear layers there
     unet.load_state_dict(state)
-    for name, parameter in unet.named_parameters():
-        if any(part in name for part in _ALONG_TIME) and ".proj_out." in name.replace("transformer_in.", "."):
-            nn.init.zeros_(parameter)  # the last of diffusers' temporal convolutions is zero already
+    for layers in _along_time(unet):
+        for parameter in _last(layers).parameters():
+            nn.init.zeros_(parameter)
     return freeze_shared(unet)
 
 
@@ -71,8 +74,41 @@ def freeze_shared(unet: UNet3DConditionModel) -> UNet3DConditionModel:
     return unet
 
 
+def wake(unet: UNet3DConditionModel) -> UNet3DConditionModel:
+    """Draws anew what `write_video_decoder` has left out, for there is no learning from nothing but zeros."""
+    for layer in _idle(unet):
+        layer.reset_parameters()
+    return unet
+
+
+def _along_time(unet: UNet3DConditionModel) -> list[nn.Module]:
+    return [m for m in unet.modules() if isinstance(m, TransformerTemporalModel | TemporalConvLayer)]
+
+
+def _last(layers: nn.Module) -> nn.Module:
+    """Of layers along time the one whose answer is added to what came in."""
+    return layers.proj_out if isinstance(layers, TransformerTemporalModel) else layers.conv4[-1]
+
+
+def _idle(unet: UNet3DConditionModel) -> list[nn.Module]:
+    """Layers along time whose weights do not count: what comes last behind them is zero, as at the start."""
+    return [
+        layer
+        for layers in _along_time(unet)
+        if not _last(layers).weight.any()
+        for layer in layers.modules()
+        if isinstance(layer, nn.Linear | nn.Conv3d) and layer is not _last(layers)
+    ]
+
+
 def write_video_decoder(folder: Path, unet: UNet3DConditionModel, image_folder: Path, bits: Bits = 8) -> None:
-    """The folder of a `TextToVideoSDPipeline` that shares weights with the picture decoder in `image_folder`."""
+    """The folder of a `TextToVideoSDPipeline` that shares weights with the picture decoder in `image_folder`.
+
+    Random weights that do not count yet are written as zeros, which take no room.
+    """
+    unet = deepcopy(unet)
+    for layer in _idle(unet):
+        nn.init.zeros_(layer.weight)
     components = {
         "unet": unet,
         "vae": load_component(image_folder, "vae"),

@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", nargs="+", required=True, metavar="FILE[=WEIGHT]", help="JSONL conversations, blended by weight (1)"
     )
+    parser.add_argument(
+        "--longest", type=int, metavar="N", help="leaves out conversations of more than N characters, a file being 20"
+    )
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--batch", type=int, default=16, help="conversations a step, over all processes (16)")
     parser.add_argument(
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         model = checkpoint.load(args.checkpoint, args.device, training=True)
     stage = adapted(STAGES[args.stage], args.rate, args.group_rates, args.denoise)
     files = [(path, float(weight or 1)) for path, _, weight in (text.partition("=") for text in args.data)]
-    sources = [read_conversations(Path(path)) for path, _ in files]
+    sources = [read_conversations(Path(path), args.longest) for path, _ in files]
     blend = Blend(sources, [weight for _, weight in files], args.batch, args.seed)
     config = LoopConfig(args.steps, accumulate=args.accumulate, bits=args.bits)
     if set(stage.trains) == {"output"}:

@@ -22,8 +22,8 @@ class DataError(ValueError):
     """A data file cannot be used; the message names file, line and fault."""
 
 
-def read_conversations(path: Path) -> list[Conversation]:
-    """Raises DataError."""
+def read_conversations(path: Path, longest: int | None = None) -> list[Conversation]:
+    """All, or those of at most `longest` characters (see `length`). Raises DataError, also where none is left."""
     if not path.is_file():
         raise DataError(f"There is no data file {path}.")
     conversations = []
@@ -34,6 +34,10 @@ def read_conversations(path: Path) -> list[Conversation]:
                 conversations.append(tuple(_message(message, path.parent) for message in messages))
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(f"{path}, line {number}: {type(error).__name__}: {error}.") from error
+    if longest is not None:
+        conversations = [conversation for conversation in conversations if length(conversation) <= longest]
+        if not conversations:
+            raise DataError(f"{path} holds no conversation of at most {longest} characters.")
     return conversations
 
 

@@ -12,6 +12,7 @@ from nextgpt_core.decoders.layout import (
     BACKGROUNDS,
     COLOURS,
     MOTIONS,
+    PLACES,
     STYLES,
     THINGS,
     Layout,
@@ -128,7 +129,7 @@ def test_things_that_do_not_look_to_the_left_are_never_mirrored(painter):
 
 
 @torch.no_grad()
-def test_layouts_are_shares_and_what_is_no_word_is_not_read():
+def test_what_is_read_is_sure_and_what_is_no_word_is_not_read():
     reader = LayoutReader(WIDTH).eval()
     condition = torch.randn(2, 6, WIDTH)
     condition[:, 4:] = 0
@@ -136,9 +137,21 @@ def test_layouts_are_shares_and_what_is_no_word_is_not_read():
     for name, value in vars(reader(condition[:, :4])).items():
         torch.testing.assert_close(getattr(read, name), value)
     for shares in (read.background, read.style, read.shape, read.motion, read.colour):
-        torch.testing.assert_close(shares.sum(-1), torch.ones(shares.shape[:-1]))
+        assert shares.amax(-1).eq(1).all() and shares.sum(-1).eq(1).all()
+    assert {*read.present.unique().tolist(), *read.facing.unique().tolist()} <= {0.0, 1.0}
     torch.testing.assert_close(read.content.square().mean(-1), torch.ones(2, THINGS))
     assert all(value.isfinite().all() for value in vars(reader(torch.zeros(1, 6, WIDTH))).values())
+
+
+@torch.no_grad()
+def test_what_rests_stands_in_a_known_place_and_what_moves_where_it_is_read():
+    reader, condition = LayoutReader(WIDTH).eval(), torch.randn(4, 6, WIDTH)
+    logits = reader(condition, raw=True).place
+    reader.places.copy_(logits[0, 0].repeat(PLACES) + 0.5)
+    reader.places[3:6] = logits[0, 0] + 0.01
+    for motion, expected in ((0, reader.places[3:6].expand(4, THINGS, -1)), (1, logits)):
+        reader.scene.bias[-MOTIONS:] = 1e3 * torch.eye(MOTIONS)[motion]
+        torch.testing.assert_close(reader(condition).place, expected)
 
 
 @torch.no_grad()
@@ -174,14 +187,11 @@ def test_a_sketch_in_half_precision_is_the_same_but_for_rounding(frames):
 
 
 @torch.no_grad()
-def test_a_thing_never_shown_in_a_style_has_the_shapes_of_the_usual_one():
+@pytest.mark.parametrize("drawn, shape", [(True, 2), (False, 0)])
+def test_a_thing_never_shown_in_a_style_has_the_shapes_of_the_usual_one(drawn, shape):
     reader, condition = LayoutReader(WIDTH).eval(), torch.randn(2, 6, WIDTH)
+    reader.scene.bias[BACKGROUNDS : BACKGROUNDS + STYLES] = 1e3 * torch.eye(STYLES)[2]
+    reader.drawn[:, 2] = drawn
     read = reader(condition)
-    torch.testing.assert_close(read.shape, read.style[:, None].expand(-1, THINGS, -1))
-    reader.drawn[:, 2] = 0
-    own = read.style.clone()
-    own[:, 0] += own[:, 2]
-    own[:, 2] = 0
-    shape = reader(condition).shape
-    torch.testing.assert_close(shape, own[:, None].expand(-1, THINGS, -1))
-    assert torch.equal(reader(condition).style, read.style)
+    assert torch.equal(read.style, torch.eye(STYLES)[[2, 2]])
+    assert torch.equal(read.shape, torch.eye(STYLES)[shape].expand(2, THINGS, -1))

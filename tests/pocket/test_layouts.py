@@ -52,6 +52,16 @@ def test_labels_say_what_is_in_scenes_and_clips():
     assert layout.colour.sum(-1).eq(1).all() and layout.background.sum(-1).eq(1).all()
 
 
+def test_things_of_pictures_stand_in_few_places_those_of_clips_anywhere():
+    draw_scene, draw_clip = SceneSampler(SPRITES, HUES, Random(2)), ClipSampler(SPRITES, HUES, Random(2))
+    labels = layouts.read_labels([draw_scene().to_json() for _ in range(800)])
+    places = labels.places()
+    assert places.shape == (layouts.sizes.PLACES, 3)
+    assert {*map(tuple, labels.place[labels.present > 0].tolist())} == {*map(tuple, places.tolist())}
+    with pytest.raises(ValueError, match="a layout knows 32"):
+        layouts.read_labels([draw_clip().to_json() for _ in range(100)]).places()
+
+
 MOVES = [Motion(kind, ways[0], "normal") for kind, ways in DIRECTIONS.items() if kind != "follow"]
 
 

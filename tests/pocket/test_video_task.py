@@ -14,7 +14,7 @@ from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel
 from nextgpt_core.decoders.video import VideoDecoder
 from nextgpt_core.decoders.video_unet import PocketUNet3DConditionModel
 from nextgpt_core.pocket.denoiser_task import write_decoder
-from nextgpt_core.pocket.video_task import freeze_shared, new_video_unet, write_video_decoder
+from nextgpt_core.pocket.video_task import freeze_shared, new_video_unet, wake, write_video_decoder
 from nextgpt_core.storage import load_tensors
 from tests.pocket.test_training import tiny_autoencoder
 
@@ -124,8 +124,47 @@ def test_only_what_was_trained_is_written_and_all_is_read(image_folder):
     assert {name for name, p in again.named_parameters() if p.requires_grad} == open_to_training
 
 
-def test_it_trains_on_a_cpu_from_its_start(image_folder):
-    unet = new_video_unet(load_component(image_folder, "unet")).train()
+@torch.no_grad()
+def test_a_painter_of_its_own_is_stored_beside_what_is_shared(image_folder):
+    unet, folder = new_video_unet(load_component(image_folder, "unet")), image_folder.parent / "painted"
+    for parameter in unet.sketch.painter.parameters():
+        parameter.add_(0.1)
+    write_video_decoder(folder, unet, image_folder, bits=32)
+    painter = {name for name in unet.state_dict() if name.startswith("sketch.painter.")}
+    assert painter and painter <= set(load_tensors(folder / "unet" / "diffusion_pytorch_model.safetensors"))
+    read, shared = (load_component(one, "unet").state_dict() for one in (folder, image_folder))
+    assert all(torch.equal(read[name], unet.state_dict()[name]) for name in painter)
+    assert not any(torch.equal(read[name], shared[name]) for name in painter)
+    assert all(torch.equal(read[name], shared[name]) for name in shared if name.startswith("sketch.reader."))
+
+
+@torch.no_grad()
+def test_untrained_its_layers_along_time_take_no_room_and_it_draws_the_same(image_folder):
+    shared = image_folder.parent / "untrained"
+    unet = new_video_unet(load_component(image_folder, "unet")).eval()
+    before = {name: value.clone() for name, value in unet.state_dict().items()}
+    write_video_decoder(shared, unet, image_folder)
+    assert all(torch.equal(value, before[name]) for name, value in unet.state_dict().items())  # it may go on training
+    write_video_decoder(image_folder.parent / "full", trained(image_folder), image_folder)
+    sizes = [
+        (image_folder.parent / name / "unet" / "diffusion_pytorch_model.safetensors").stat().st_size
+        for name in ("untrained", "full")
+    ]
+    assert sizes[0] < 0.7 * sizes[1]
+    read = load_component(shared, "unet")
+    clips, condition, times = torch.randn(2, 8, 3, 4, 4), torch.randn(2, LENGTH, WIDTH), torch.tensor([7, 900])
+    made, expected = (one(clips, times, encoder_hidden_states=condition).sample for one in (read, unet))
+    torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-5)
+    assert component_sizes(shared) == component_sizes(image_folder.parent / "full")
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_it_trains_on_a_cpu_from_its_start(image_folder, written):
+    unet = new_video_unet(load_component(image_folder, "unet"))
+    if written:
+        write_video_decoder(image_folder.parent / "start", unet, image_folder)
+        unet = freeze_shared(wake(load_component(image_folder.parent / "start", "unet")))
+    unet.train()
     for parameter in unet.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

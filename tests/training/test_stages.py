@@ -13,7 +13,7 @@ from PIL import Image
 from nextgpt_core import checkpoint
 from nextgpt_core.conversation import Media, Message, Text
 from nextgpt_core.model import NextGPT
-from nextgpt_core.training.data import Blend, DataError, read_conversations, write_conversations
+from nextgpt_core.training.data import Blend, DataError, length, read_conversations, write_conversations
 from nextgpt_core.training.loop import LoopConfig, train
 from nextgpt_core.training.losses import alignment_loss
 from nextgpt_core.training.stages import STAGES, set_trainable
@@ -130,6 +130,15 @@ def test_conversations_survive_the_file(tmp_path: Path, conversations: list) -> 
     path = tmp_path / "data.jsonl"
     assert write_conversations(conversations, path) == len(conversations)
     assert read_conversations(path) == conversations
+
+
+def test_long_conversations_are_left_out(tmp_path: Path, conversations: list) -> None:
+    path = tmp_path / "data.jsonl"
+    write_conversations(conversations, path)
+    some = read_conversations(path, 90)
+    assert some == [c for c in conversations if length(c) <= 90] and 0 < len(some) < len(conversations)
+    with pytest.raises(DataError, match="no conversation of at most 5 characters"):
+        read_conversations(path, 5)
 
 
 def test_a_broken_line_is_named(tmp_path: Path) -> None:
