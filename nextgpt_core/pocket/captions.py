@@ -23,6 +23,7 @@ SIZES = ("big", "small", "tiny", "huge")
 MOODS = ("happy", "sad", "cute", "old", "funny", "angry", "sleepy", "beautiful", "little", "shiny", "friendly", "new")
 STYLES = ("a drawing of", "a painting of", "an icon of", "a cartoon of", "a sketch of")
 RELATIONS = ("to the left of", "to the right of", "above", "on", "next to", "and", "with")
+SIDES = ("to the left of", "to the right of", "left of", "right of", "on the left of", "on the right of")
 COUNTS = ("two", "three")
 MOTIONS = (
     "flying up", "falling down", "driving from left to right", "driving from right to left", "bouncing", "spinning",
@@ -123,6 +124,14 @@ class CaptionSampler:
             if rng.random() < 0.3:
                 caption = f"{caption} {rng.choice(PLACES)}"
         return f"{rng.choice(STYLES)} {caption}" if rng.random() < 0.06 else caption
+
+    def pair(self) -> str:
+        """Two things that must not be mixed up: which stands where, and in which colour, often two different ones."""
+        rng = self._rng
+        colours = rng.sample(COLOURS, 2) if rng.random() < 0.7 else ("", "")
+        first, second = (article(f"{colour} {self.noun()}".strip()) for colour in colours)
+        caption = f"{first} {rng.choice(SIDES if rng.random() < 0.6 else RELATIONS)} {second}"
+        return f"{caption} {rng.choice(PLACES)}" if rng.random() < 0.15 else caption
 
     def thing(self) -> str:
         """One to three of a thing, plain, coloured, or with another adjective."""

@@ -8,6 +8,7 @@ lets one signal run follow each promise, with further words only where words wer
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,8 @@ from nextgpt_core.pocket.requests import NOUNS, RequestWriter, Wish
 from nextgpt_core.pocket.wordings import load_facts, load_wordings, mentions_held_out, pairs
 
 Shown = Mapping[Modality, Sequence[tuple[Path, str]]]  # files, and what each shows
+_WORDS = "text"
+_WANTED = tuple(some for size in range(1, 5) for some in combinations((*MODALITIES, _WORDS), size))
 _SOUNDING = ("animal-", "musical-instrument", "transport-")
 _OUTINGS = {
     "at the seaside": ("beach volleyball", "surfing", "a sandcastle on a beach", "a sailing boat at sunset", "a kayak on the sea"),
@@ -50,6 +53,7 @@ class DialogueWriter:
             "captions": self.caption_only,
             "single": self.single,
             "several": self.several,
+            "pairs": self.pairs,
             "follow_up": self.follow_up,
             "talk": self.talk,
             "words": self.with_words,
@@ -75,10 +79,16 @@ class DialogueWriter:
         """One request for two or three media: of one thing, or each of its own."""
         return self._turn(self._several())
 
+    def pairs(self) -> list[Message]:
+        """One request for a picture of two things: what is easily lost between a caption and its run."""
+        while mentions_held_out(caption := self._captions.pair()):
+            pass
+        return self._turn([("image", caption)])
+
     def with_words(self) -> list[Message]:
         """Media of a thing, and some words about it."""
         rng, thing = self._rng, self._rng.choice(list(self._facts))
-        modalities = rng.sample(MODALITIES, rng.choice((1, 1, 2, 3)))
+        modalities = rng.sample(MODALITIES, rng.choice((1, 1, 1, 2, 2, 2, 3)))
         request, words_first = self._ask.with_words(modalities, thing)
         return [
             _user(request),
@@ -100,31 +110,27 @@ class DialogueWriter:
         rng, files, subject = self._rng, *self._files()
         parts = [Media(modality, path) for modality, path, _ in files]
         named = answers.named(rng, [(modality, caption) for modality, _, caption in files])
-        modalities = rng.sample(MODALITIES, rng.choice((1, 1, 1, 2, 3)))
-        if rng.random() < 0.45:
+        modalities, words = self._wanted()
+        if not modalities or rng.random() < 0.2:
             use = f"{files[0][0]}.shown" if len(files) == 1 else "all.shown"
             asked = [Text(self._ask.finish(self._ask.choose(use)))] if rng.random() < 0.85 else []
             messages = [Message("user", (*parts, *asked)), answers.said(named)]
-            if rng.random() < 0.6:
+            if not modalities or rng.random() < 0.4:
                 return messages
             after = [
                 _user(self._ask.of_it(modalities, False)),
                 answers.made(self._rng, [(m, subject) for m in modalities]),
             ]
             return messages + after
-        words = rng.random() < 0.25
         request = Text(self._ask.of_it(modalities, words))
-        reply = answers.made(
-            self._rng, [(m, subject) for m in modalities], words=named if words else "", first=rng.random() < 0.8
-        )
-        before = self._suggestion() if rng.random() < 0.06 else []
+        reply = answers.made(self._rng, [(m, subject) for m in modalities], words=named if words else "", first=True)
+        before = self._suggestion() if rng.random() < 0.04 else []
         return [*before, Message("user", (*parts, request)), reply]
 
     def announced(self) -> list[Message]:
         """First what to do with a file, then the file, without a word."""
         rng, files, subject = self._rng, *self._files()
-        modalities = rng.sample(MODALITIES, rng.choice((0, 1, 1, 2, 2, 3)))
-        words = not modalities or rng.random() < 0.35
+        modalities, words = self._wanted()
         request = self._ask.choose("announce", r=self._ask.clauses(modalities, words))
         named = answers.named(rng, [(modality, caption) for modality, _, caption in files])
         reply = answers.made(self._rng, [(m, subject) for m in modalities], words=named if words else "", first=True)
@@ -149,6 +155,11 @@ class DialogueWriter:
             words, reply = self._remark(wishes)
             messages += [_user(words), reply]
         return messages
+
+    def _wanted(self) -> tuple[list[Modality], bool]:
+        """Media in any order, and whether words are wanted of a file: every set of the four alike often."""
+        wanted = self._rng.choice(_WANTED)
+        return self._rng.sample([m for m in MODALITIES if m in wanted], len(set(wanted) - {_WORDS})), _WORDS in wanted
 
     def _turn(self, wishes: Sequence[Wish]) -> list[Message]:
         if len(wishes) == 1:
@@ -245,9 +256,13 @@ class DialogueWriter:
     def _files(self) -> tuple[list[tuple[Modality, Path, str]], str]:
         """One to three files of different modalities, mostly one; and what they show, in one phrase."""
         rng = self._rng
-        count = min(rng.choice((1, 1, 1, 1, 2, 2, 3)), len(self._shown))
-        files = [(modality, *rng.choice(self._shown[modality])) for modality in rng.sample(sorted(self._shown), count)]
+        count = min(rng.choice((1, 1, 1, 2, 2, 3)), len(self._shown))
+        files = [(modality, *self._file(modality, count)) for modality in rng.sample(sorted(self._shown), count)]
         return files, " and ".join(caption for _, _, caption in files)
+
+    def _file(self, modality: Modality, beside: int) -> tuple[Path, str]:
+        """Of several files each shows something simple: a reply names them all, and again in each promise."""
+        return min((self._rng.choice(self._shown[modality]) for _ in range(beside)), key=lambda file: len(file[1]))
 
     def _caption(self, modality: Modality) -> str:
         """A caption without held-out names."""
