@@ -1,6 +1,7 @@
 """`python -m nextgpt_core data clips`: from a picture decoder to a clip decoder that shares its weights.
 
-Shards of latents are built once and kept; training resumes. Pictures come first, since clips start from them.
+Shards of latents are built once and kept; training resumes. Pictures come first, since clips start from them. What
+clips do not share is the sketch's painter: things that move stand anywhere, and smaller than pictures have them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import torch
 from diffusers import UNet3DConditionModel
 from torch import nn
 
+from nextgpt_core.decoders.autoencoder import PocketAutoencoder
 from nextgpt_core.decoders.folder import load_component
+from nextgpt_core.decoders.layout import LayoutPainter
 from nextgpt_core.decoders.sentence_condition import SentenceCondition
 from nextgpt_core.decoders.video import VideoDecoder
+from nextgpt_core.pocket.autoencoder_task import to_pictures
 from nextgpt_core.pocket.clip_data import (
     build_animation_shard,
     build_clip_shards,
@@ -24,12 +28,16 @@ from nextgpt_core.pocket.clip_data import (
 )
 from nextgpt_core.pocket.clips import FPS, FRAMES
 from nextgpt_core.pocket.denoiser_task import DenoiserTask
-from nextgpt_core.pocket.shards import Shards
+from nextgpt_core.pocket.images import contact_sheet
+from nextgpt_core.pocket.layouts import CONCEPTS
+from nextgpt_core.pocket.sketch_command import open_drawn
+from nextgpt_core.pocket.sketch_task import Drawn, PainterTask
 from nextgpt_core.pocket.training import Plan, train
-from nextgpt_core.pocket.video_task import freeze_shared, new_video_unet, write_video_decoder
+from nextgpt_core.pocket.video_task import freeze_shared, new_video_unet, wake, write_video_decoder
 
 SETTINGS = {"steps": 4, "guidance_scale": 1.0, "noise": 0.3, "shared_noise": 0.9,
             "height": 256, "width": 256, "frames": FRAMES, "fps": FPS}  # fmt: skip
+PAINTING = Plan(1000, 256, 7e-4, warmup=30, average=0.99)
 SAMPLES = ("a rocket flying up", "a red car driving from left to right", "an apple spinning", "an animated ghost")
 
 
@@ -57,11 +65,13 @@ def train_clips(
     """
     autoencoder = load_component(image_folder, "vae")
     build_animation_shard(folder, autoencoder, condition)
-    data = Shards(build_clip_shards(folder, autoencoder, condition, shards), condition.length)
+    clips = open_drawn(build_clip_shards(folder, autoencoder, condition, shards), condition.length)
+    runs = folder / "runs"
     if start is None:
         unet = new_video_unet(load_component(image_folder, "unet"))
+        train_painter(runs / "clips-painter", autoencoder, condition, clips, unet.sketch.painter)
     else:
-        unet = freeze_shared(load_component(start, "unet").requires_grad_(True))
+        unet = freeze_shared(wake(load_component(start, "unet")))
     prompts = condition.embed(list(SAMPLES))
 
     def write(network: nn.Module, _: Path) -> None:
@@ -73,6 +83,26 @@ def train_clips(
         film_strips([decoder.generate(prompt[None], SETTINGS, seed) for seed, prompt in enumerate(prompts)], path)
 
     weights = autoencoder.channel_effects().sqrt()
-    task = DenoiserTask(unet, data, torch.arange(len(data)), weights, write, draw, SETTINGS["shared_noise"])
-    name = "clips" if start is None else f"clips-from-{start.name}"
-    train(task, folder / "runs" / name, plan)
+    rows = torch.arange(len(clips.shards))
+    task = DenoiserTask(unet, clips.shards, rows, weights, write, draw, SETTINGS["shared_noise"])
+    train(task, runs / ("clips" if start is None else f"clips-from-{start.name}"), plan)
+
+
+def train_painter(
+    run_folder: Path,
+    autoencoder: PocketAutoencoder,
+    condition: SentenceCondition,
+    clips: Drawn,
+    painter: LayoutPainter,
+) -> None:
+    """Goes on with the pictures' painter, in place, by frames of clips alone."""
+    contents = condition.embed_all(list(CONCEPTS))[:, 0]
+
+    def draw(network: LayoutPainter, path: Path) -> None:
+        sketched = network(clips.labels.layout(torch.arange(8), contents))[0]
+        contact_sheet(list(to_pictures(autoencoder.decode(sketched.float()).sample)), 8, path)
+
+    painter.requires_grad_(True)
+    rows, effects = torch.arange(len(clips.shards)), autoencoder.channel_effects().sqrt()
+    train(PainterTask(painter, None, clips, rows, effects, draw, contents), run_folder, PAINTING)
+    painter.requires_grad_(False)

@@ -76,13 +76,13 @@ def layout_losses(said: Layout, labels: Labels, rows: Tensor, contents: Tensor) 
 
 
 class _LatentsTask:
-    """A `training.Task` over `rows` of pictures and, from `len(pictures.shards)` on, of clips, one frame each.
+    """A `training.Task` over `rows` of pictures, if any, and from there on, of clips, one frame each.
 
     A row may stand several times. `weights` (channels,) says how much an error in each latent channel counts.
     """
 
     def __init__(
-        self, network: nn.Module, pictures: Drawn, clips: Drawn | None, rows: Tensor, weights: Tensor, draw: Draw
+        self, network: nn.Module, pictures: Drawn | None, clips: Drawn | None, rows: Tensor, weights: Tensor, draw: Draw
     ) -> None:
         self.network, self.rows = network, len(rows)
         self._pictures, self._clips, self._rows, self._draw = pictures, clips, rows, draw
@@ -96,7 +96,7 @@ class _LatentsTask:
 
     def _parts(self, rows: Tensor) -> list[tuple[Drawn, Tensor, Tensor, Tensor]]:
         """The pictures and the clips in a batch: which, their rows, their latents and their poses (b, 1, 10)."""
-        rows, first = self._rows[rows], len(self._pictures.shards)
+        rows, first = self._rows[rows], len(self._pictures.shards) if self._pictures else 0
         still, moving = rows[rows < first], rows[rows >= first] - first
         parts = []
         if len(still):
@@ -117,7 +117,7 @@ class PainterTask(_LatentsTask):
     def __init__(
         self,
         network: LayoutPainter,
-        pictures: Drawn,
+        pictures: Drawn | None,
         clips: Drawn | None,
         rows: Tensor,
         weights: Tensor,

@@ -14,7 +14,7 @@ import torch
 
 from nextgpt_core.decoders.folder import load_component
 from nextgpt_core.decoders.sketch_unet import Sketch
-from nextgpt_core.pocket import commands, layouts, sketch_command
+from nextgpt_core.pocket import clip_command, commands, layouts, sketch_command
 from nextgpt_core.pocket.clips import Clip, ClipSampler, render_clip
 from nextgpt_core.pocket.colours import dominant_hue
 from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_unet
@@ -100,6 +100,28 @@ def test_it_learns_to_paint_pictures_and_every_frame_of_clips(tmp_path: Path) ->
         played = painter(films.labels.layout(unseen[1], CONTENTS), ways)[0].unflatten(0, (5, -1)).transpose(1, 2)
     for made, meant in ((painted, still[60:]), (played, moving[15:])):
         assert (made - meant).square().mean() < 0.15 * meant.var(0).mean()
+
+
+def test_clips_go_on_with_the_painter_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of frames that all are of one colour, which the thing's name says."""
+    clips = [Clip(one(name), Motion("spin", "clockwise")) for name in ("cat", "dog") * 10]
+    latents = torch.tensor([-1.0, 1.0]).repeat(10).view(-1, 1, 1, 1, 1).expand(-1, 8, 16, 2, 2)
+    films = drawn(tmp_path / "clips", clips, torch.randn(20, 1, WIDTH), latents)
+    torch.manual_seed(0)
+    painter = Sketch(WIDTH, 8, 2).painter.requires_grad_(False)
+    condition = SimpleNamespace(embed_all=lambda _: CONTENTS[:, None])
+    monkeypatch.setattr(clip_command, "PAINTING", Plan(60, 10, 3e-3, warmup=5, average=0.9, precision="no"))
+
+    def error() -> float:
+        poses = torch.stack([layouts.poses(clip.motion) for clip in clips[:2]])
+        made = painter(films.labels.layout(torch.arange(2), CONTENTS), poses)[0].unflatten(0, (2, -1))
+        return float((made[:, :, :, 1, 1] - latents[:2, :, :, 1, 1].transpose(1, 2)).square().mean())
+
+    before = error()
+    clip_command.train_painter(tmp_path / "run", tiny_autoencoder(), condition, films, painter)
+    assert error() < 0.3 * before
+    assert not any(parameter.requires_grad for parameter in painter.parameters())
+    assert list((tmp_path / "run" / "samples").iterdir())
 
 
 def test_it_learns_how_far_off_it_is(tmp_path: Path) -> None:
