@@ -13,8 +13,8 @@ nextgpt() { .venv/bin/python -m nextgpt_core "$@"; }
 
 nextgpt data images --shards 20 --autoencoder-minutes 45 --denoiser-minutes 60 --out "$out/decoders/image" # 4 h 30 min:
 #   shards 40 min, autoencoder 45, captions 10, reader 20, painter 75, its errors 5, denoiser 60
-# The shipped clip decoder is as this step finds it, its layers along time untrained: 11 minutes of it did harm (its card).
-nextgpt data clips --shards 6 --batch 48 --denoiser-minutes 60 --image "$out/decoders/image" # an hour, untried
+# Of the shipped clip decoder only the painter is trained; 11 minutes of its layers along time did harm (its card).
+nextgpt data clips --shards 6 --batch 48 --denoiser-minutes 60 --image "$out/decoders/image" # painter 30 min, the rest untried
 nextgpt data sounds --shards 4 --steps 0 2600 --recordings "$sounds" --out "$out/decoders/audio" # 60 min
 
 cp "$here/config.json" "$out"
@@ -25,9 +25,9 @@ nextgpt train decode --checkpoint "$out/start" --out "$out/decode" --steps 92 --
 blend() { # NAME=WEIGHT … as files of $data
     for part in "$@"; do echo "$data/${part%=*}.jsonl=${part#*=}"; done
 }
-nextgpt train instruct --checkpoint "$out/decode" --out "$out/instruct" --steps 820 --group-rates input=0 \
-    --data $(blend files=.22 announced=.16 single=.15 several=.14 talk=.14 words=.05 captions=.05 replay=.07 follow_up=.04) # 2 h
+nextgpt train instruct --checkpoint "$out/decode" --out "$out/instruct" --steps 1050 --group-rates input=0 --longest 560 \
+    --data $(blend files=.24 announced=.18 several=.15 words=.12 single=.09 talk=.08 pairs=.05 follow_up=.04 replay=.03 captions=.02) # 3 h
 nextgpt train project --checkpoint "$out/instruct" --out "$out/project" --steps 800 --batch 128 --conversations 10850 \
-    --bits 6 --data $(blend captions=.3 single=.35 several=.2 announced=.05 follow_up=.05 words=.05) # 70 min
+    --longest 400 --bits 6 --data $(blend single=.25 pairs=.25 captions=.2 several=.15 announced=.05 follow_up=.05 words=.05) # 70 min
 cp "$out/project/trained.safetensors" "$out"
 nextgpt evaluate --checkpoint "$out" --photos "$photos" --sounds "$sounds" --html "$out/report.html"
