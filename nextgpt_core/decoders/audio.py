@@ -33,16 +33,22 @@ class AudioDecoder(LatentDiffusionDecoder):
     callback = "callback"
     arguments = {**LatentDiffusionDecoder.arguments, "seconds": ("audio_length_in_s", float)}
 
-    def generate(
-        self,
-        prompt_embeds: Tensor,
-        settings: Mapping[str, float] | None = None,
-        seed: int = 0,
-        on_step: OnStep | None = None,
+    @property
+    def sampling_rate(self) -> int:
+        return self.pipeline.vocoder.config.sampling_rate
+
+    def save(self, sample: np.ndarray, path: Path, metadata: Mapping[str, str]) -> Media:
+        """As 16-bit WAV, see `presentable`."""
+        path = path.with_name(path.name + ".wav")
+        media.write_audio(presentable(sample), self.sampling_rate, path, metadata)
+        return Media("audio", path)
+
+    def _make(
+        self, prompt_embeds: Tensor, settings: Mapping[str, float], seed: int, on_step: OnStep | None
     ) -> np.ndarray:
-        """As the base's. Two sounds take the steps of both."""
-        reader, make = getattr(self.pipeline.unet, "reader", None), super().generate
-        if reader is None or tuple(prompt_embeds.shape) != (1, *self.prompt_shape):
+        """Two sounds take the steps of both."""
+        reader, make = getattr(self.pipeline.unet, "reader", None), super()._make
+        if reader is None:
             return make(prompt_embeds, settings, seed, on_step)
         parts, in_turn = reader.parts(self._condition(prompt_embeds.to(self.pipeline.unet.device)))
 
@@ -54,16 +60,6 @@ class AudioDecoder(LatentDiffusionDecoder):
         # Seeds that nobody chooses, so that the sounds' noises have nothing to do with each other.
         waves = [make(part.unsqueeze(1), settings, seed + (i << 32), counted(i)) for i, part in enumerate(parts)]
         return put_together(waves, in_turn, self.sampling_rate)
-
-    @property
-    def sampling_rate(self) -> int:
-        return self.pipeline.vocoder.config.sampling_rate
-
-    def save(self, sample: np.ndarray, path: Path, metadata: Mapping[str, str]) -> Media:
-        """As 16-bit WAV, see `presentable`."""
-        path = path.with_name(path.name + ".wav")
-        media.write_audio(presentable(sample), self.sampling_rate, path, metadata)
-        return Media("audio", path)
 
     def _condition(self, prompt_embeds: Tensor) -> Tensor:
         return prompt_embeds.squeeze(1)

@@ -92,7 +92,12 @@ class LatentDiffusionDecoder(ABC):
         """Runs the pipeline on a condition (1, length, width); see `Decoder` for what comes back."""
         if tuple(prompt_embeds.shape) != (1, *self.prompt_shape):
             raise DecoderError(f"The condition is {tuple(prompt_embeds.shape)}, expected {(1, *self.prompt_shape)}.")
-        settings = {**self.settings, **(settings or {})}
+        return self._make(prompt_embeds, {**self.settings, **(settings or {})}, seed, on_step)
+
+    def _make(
+        self, prompt_embeds: Tensor, settings: Mapping[str, float], seed: int, on_step: OnStep | None
+    ) -> np.ndarray:
+        """One run of the pipeline, with all its settings."""
         arguments = {ours: (name, kind) for ours, (name, kind) in self.arguments.items() if ours in settings}
         device, generator = self.pipeline.unet.device, torch.Generator("cpu").manual_seed(seed)
         output = self.pipeline(

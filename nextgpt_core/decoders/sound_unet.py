@@ -18,7 +18,7 @@ from nextgpt_core.decoders.layout import SHARPNESS
 
 ALONE, TOGETHER, IN_TURN = range(3)  # one sound, two at once, two one after the other
 KNOWN = 512  # how many sounds can be known
-_WIDTH = 512
+_WIDTH = 1024
 
 
 class SoundReader(nn.Module):
@@ -44,12 +44,16 @@ class SoundReader(nn.Module):
     def parts(self, condition: Tensor) -> tuple[list[Tensor], bool]:
         """The conditions (1, width) of the sounds that one condition speaks of, and whether they are heard in turn.
 
-        What speaks of a single one, or of one and the same twice, stays: there may be more to it than its name.
+        What speaks of a single one stays: there may be more to it than its name. Of two, the likeliest pair counts:
+        which come is nearly always known, which of them first is not, and the likeliest twice would be neither.
         """
-        way, sounds = (logits[0].argmax(-1) for logits in self(condition.to(self.way.weight.dtype)))
-        if way == ALONE or sounds[0] == sounds[1]:
+        ways, sounds = self(condition.to(self.way.weight.dtype))
+        way, (first, second) = ways[0].argmax(-1), sounds[0].float().log_softmax(-1)
+        if way == ALONE:
             return [condition], False
-        return [self.known[sound][None].to(condition) for sound in sounds], bool(way == IN_TURN)
+        pairs = (first[:, None] + second).fill_diagonal_(-torch.inf)
+        pair = divmod(int(pairs.argmax()), KNOWN)
+        return [self.known[sound][None].to(condition) for sound in pair], bool(way == IN_TURN)
 
 
 class SoundUNet2DConditionModel(UNet2DConditionModel):

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from nextgpt_core.decoders.audio import AudioDecoder, put_together
+from nextgpt_core.decoders.folder import DecoderError
 from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
-from nextgpt_core.decoders.sound_unet import SoundReader
+from nextgpt_core.decoders.sound_unet import ALONE, IN_TURN, KNOWN, TOGETHER, SoundReader
 from nextgpt_core.decoders.vocoder import mel_spectrogram
 from nextgpt_core.pocket.shards import Shards
 from nextgpt_core.pocket.sounds import clips, network_tasks, reader_task, rows, stages
@@ -107,6 +108,8 @@ def test_from_clips_to_a_decoder_that_plays(built, tmp_path, monkeypatch):
         made = decoder.generate(condition, seed=3, on_step=lambda *step: steps.append(step))
         np.testing.assert_array_equal(made, put_together(alone, in_turn, 16000))
     assert steps == 2 * [(1, 4), (2, 4), (3, 4), (4, 4)]
+    with pytest.raises(DecoderError, match=r"The condition is \(2, 1, 16\), expected \(1, 1, 16\)"):
+        decoder.generate(condition.repeat(2, 1, 1))
 
 
 def test_the_reader_learns_of_which_sounds_a_caption_speaks(built, tmp_path):
@@ -134,6 +137,26 @@ def test_the_reader_learns_of_which_sounds_a_caption_speaks(built, tmp_path):
     torch.testing.assert_close(torch.cat(parts), known[list(pair.sounds)])
     condition = Sentences().embed([alone.caption])[0]
     assert network.parts(condition) == ([condition], False)
+
+
+@pytest.mark.parametrize("way", [ALONE, TOGETHER, IN_TURN])
+def test_of_two_sounds_the_likeliest_pair_counts_and_never_one_twice(way, monkeypatch):
+    reader, condition = SoundReader(16), torch.randn(1, 16)
+    sounds = torch.full((1, 2, KNOWN), -9.0)
+    sounds[0, 0, [3, 8]], sounds[0, 1, [3, 9]] = torch.tensor([5.0, 4.0]), torch.tensor([5.0, 1.0])
+    monkeypatch.setattr(reader, "forward", lambda _: (9 * torch.eye(3)[way][None], sounds))
+    parts, in_turn = reader.parts(condition)
+    assert in_turn == (way == IN_TURN)
+    assert torch.equal(torch.cat(parts), condition if way == ALONE else reader.known[[8, 3]])
+
+
+def test_music_that_is_not_called_slow_or_fast_is_read_as_neither():
+    spoken = ("a piano", "a slow piano melody", "a siren")
+    music = (clips.Clip(("piano", "siren")[caption == spoken[2]], caption, "slow", False) for caption in spoken)
+    said = reader_task.draw_said(clips.Clips(tuple(music), (), ()), 200)
+    names = reader_task.taught([kind for kind in load_kinds() if kind.name in ("piano", "siren")])
+    alone = {one.caption: names[one.sounds[0]] for one in said if one.way == ALONE}
+    assert {caption: alone[caption] for caption in spoken} == {caption: caption for caption in spoken}
 
 
 def test_two_sounds_are_heard_at_once_or_in_turn():

@@ -67,7 +67,8 @@ def draw_said(clips: Clips, count: int) -> list[Said]:
     def single() -> Said:
         clip = clips.clips[int(rng.choice(trained))]
         kind, caption = by_name[clip.kind], clip.caption
-        sound = number[captions.tempo_caption(kind, clip.tempo) if kind.has_tempo and clip.tempo else kind.phrases[0]]
+        says_tempo = kind.has_tempo and clip.tempo and clip.tempo in caption  # "a piano" may be either
+        sound = number[captions.tempo_caption(kind, clip.tempo) if says_tempo else kind.phrases[0]]
         if rng.random() < _MANNER:
             caption = captions.with_manner(caption, str(rng.choice(list(captions.MANNERS))))
         return Said(caption, ALONE, (sound, sound))

@@ -32,8 +32,8 @@ from nextgpt_core.pocket.training import Plan, train
 
 SETTINGS = {"steps": 16, "guidance_scale": 2.5, "seconds": SECONDS}
 SHARD = 1000  # rows a shard
-SAID = 20_000  # captions for the reader
-READING = Plan(1500, 256, 1e-3, 50, average=0.99)
+SAID = 60_000  # captions for the reader
+READING = Plan(1200, 256, 1e-3, 50, average=0.99)
 SAMPLES = ("a dog barking", "a siren", "rain", "a slow piano melody", "a fast snare drum rhythm", "a church bell")
 
 
@@ -71,7 +71,7 @@ def build_decoder(
 
 
 def train_reader(run_folder: Path, clips: Clips, condition: SentenceCondition) -> SoundReader:
-    """From words alone, within a minute."""
+    """From words alone; to embed them takes longer than to learn."""
     known = embed_once(condition, taught([kind for kind in load_kinds() if clips.rows(False, kind.name)]))[:, 0]
     network = SoundReader(known.shape[1])
     network.known.zero_()[: len(known)] = known
