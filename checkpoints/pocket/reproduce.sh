@@ -15,7 +15,7 @@ nextgpt data images --shards 20 --autoencoder-minutes 45 --denoiser-minutes 60 -
 #   shards 40 min, autoencoder 45, captions 10, reader 20, painter 75, its errors 5, denoiser 60
 # Of the shipped clip decoder only the painter is trained; 11 minutes of its layers along time did harm (its card).
 nextgpt data clips --shards 6 --batch 48 --denoiser-minutes 60 --image "$out/decoders/image" # painter 30 min, the rest untried
-nextgpt data sounds --shards 4 --steps 0 2600 --recordings "$sounds" --out "$out/decoders/audio" # 60 min
+nextgpt data sounds --shards 4 --steps 0 2600 --recordings "$sounds" --out "$out/decoders/audio" # 70 min
 
 cp "$here/config.json" "$out"
 nextgpt start --checkpoint "$out" --out "$out/start" # seconds
