@@ -15,6 +15,7 @@ from torch import Tensor
 from nextgpt_core import weights
 from nextgpt_core.base_model import load_base
 from nextgpt_core.config import Config, load_config, save_config
+from nextgpt_core.hardware import pick_device, pick_dtype
 from nextgpt_core.language_model import LanguageModel
 from nextgpt_core.memory import Plan, plan_for_device
 from nextgpt_core.model import NextGPT
@@ -125,17 +126,3 @@ def load_trained(model: NextGPT, found: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, value in expected.items():
             value.copy_(found[name])
-
-
-def pick_device(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def pick_dtype(device: str) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it; elsewhere it would be emulated, slower than float32."""
-    if device == "cpu":
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if device != "cuda" or torch.cuda.is_bf16_supported() else torch.float16

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from nextgpt_core import weights
 from nextgpt_core.base_model import load_base
-from nextgpt_core.checkpoint import POCKET, pick_dtype
+from nextgpt_core.checkpoint import POCKET
 from nextgpt_core.config import ConfigError, load_config
+from nextgpt_core.hardware import pick_dtype
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

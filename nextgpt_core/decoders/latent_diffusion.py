@@ -27,6 +27,7 @@ from nextgpt_core.conversation import Media
 from nextgpt_core.decoders import OnStep
 from nextgpt_core.decoders.folder import DecoderError, component_names, load_component, load_unconditional
 from nextgpt_core.decoders.sketch_unet import Sketch
+from nextgpt_core.hardware import pick_dtype
 
 _TEXT = ("text_encoder", "tokenizer")
 
@@ -258,8 +259,7 @@ def unet_dtype(device: str) -> torch.dtype:
     """
     if device.startswith("cuda"):
         return torch.float16
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if device == "cpu" and fast else torch.float32
+    return pick_dtype(device) if device == "cpu" else torch.float32
 
 
 def _compute_in_its_own_dtype(unet: nn.Module) -> None:

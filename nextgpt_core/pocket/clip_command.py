@@ -1,7 +1,8 @@
 """`python -m nextgpt_core data clips`: from a picture decoder to a clip decoder that shares its weights.
 
 Shards of latents are built once and kept; training resumes. Pictures come first, since clips start from them. What
-clips do not share is the sketch's painter: things that move stand anywhere, and smaller than pictures have them.
+clips share in the end is the autoencoder and what is read of a caption: things that move stand anywhere, and smaller
+than pictures have them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from nextgpt_core.decoders.autoencoder import PocketAutoencoder
 from nextgpt_core.decoders.folder import load_component
 from nextgpt_core.decoders.layout import LayoutPainter
 from nextgpt_core.decoders.sentence_condition import SentenceCondition
+from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel
 from nextgpt_core.decoders.video import VideoDecoder
 from nextgpt_core.pocket.autoencoder_task import to_pictures
 from nextgpt_core.pocket.clip_data import (
@@ -33,11 +35,12 @@ from nextgpt_core.pocket.layouts import CONCEPTS
 from nextgpt_core.pocket.sketch_command import open_drawn
 from nextgpt_core.pocket.sketch_task import Drawn, PainterTask
 from nextgpt_core.pocket.training import Plan, train
-from nextgpt_core.pocket.video_task import freeze_shared, new_video_unet, wake, write_video_decoder
+from nextgpt_core.pocket.video_task import FrameTask, freeze_shared, new_video_unet, wake, write_video_decoder
 
 SETTINGS = {"steps": 4, "guidance_scale": 1.0, "noise": 0.3, "shared_noise": 0.9,
             "height": 256, "width": 256, "frames": FRAMES, "fps": FPS}  # fmt: skip
 PAINTING = Plan(1000, 256, 7e-4, warmup=30, average=0.99)
+FRAMING = Plan(1600, 32, 4e-4, warmup=30, average=0.99)
 SAMPLES = ("a rocket flying up", "a red car driving from left to right", "an apple spinning", "an animated ghost")
 
 
@@ -68,8 +71,10 @@ def train_clips(
     clips = open_drawn(build_clip_shards(folder, autoencoder, condition, shards), condition.length)
     runs = folder / "runs"
     if start is None:
-        unet = new_video_unet(load_component(image_folder, "unet"))
-        train_painter(runs / "clips-painter", autoencoder, condition, clips, unet.sketch.painter)
+        frame_unet = load_component(image_folder, "unet")
+        train_painter(runs / "clips-painter", autoencoder, condition, clips, frame_unet.sketch.painter)
+        train_frames(runs / "clips-frames", autoencoder, condition, clips, frame_unet)
+        unet = new_video_unet(frame_unet)
     else:
         unet = freeze_shared(wake(load_component(start, "unet")))
     prompts = condition.embed(list(SAMPLES))
@@ -106,3 +111,22 @@ def train_painter(
     rows, effects = torch.arange(len(clips.shards)), autoencoder.channel_effects().sqrt()
     train(PainterTask(painter, None, clips, rows, effects, draw, contents), run_folder, PAINTING)
     painter.requires_grad_(False)
+
+
+def train_frames(
+    run_folder: Path,
+    autoencoder: PocketAutoencoder,
+    condition: SentenceCondition,
+    clips: Drawn,
+    unet: SketchUNet2DConditionModel,
+) -> None:
+    """Goes on with the pictures' UNet, in place, by frames of clips; of its sketch, only the reader stays."""
+    prompts = condition.embed(list(SAMPLES))
+
+    def draw(network: SketchUNet2DConditionModel, path: Path) -> None:
+        sketched = network.sketch(prompts, FRAMES)[0]
+        contact_sheet(list(to_pictures(autoencoder.decode(sketched.float()).sample)), FRAMES, path)
+
+    unet.requires_grad_(True).sketch.reader.requires_grad_(False)
+    train(FrameTask(unet, clips, autoencoder.channel_effects().sqrt(), draw), run_folder, FRAMING)
+    unet.requires_grad_(False)

@@ -92,7 +92,7 @@ class DenoiserTask:
         self._alphas = new_scheduler().alphas_cumprod
 
     def loss(self, network: nn.Module, rows: Tensor, device: torch.device) -> Tensor:
-        latents, condition = (part.to(device) for part in self._shards.read(self._rows[rows]))
+        latents, condition, *known = (part.to(device) for part in self.read(self._rows[rows]))
         condition = disturb(condition)
         times = (torch.sigmoid(torch.randn(len(rows)) + TOWARDS_NOISE) * 1000).long().clamp_(0, 999)
         rest = [1] * (latents.ndim - 2)
@@ -103,8 +103,12 @@ class DenoiserTask:
             noise = self._shared**0.5 * common + (1 - self._shared) ** 0.5 * noise
         noised = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-        predicted = self.predict(network, noised, times.to(device), condition)
+        predicted = self.predict(network, noised, times.to(device), condition, *known)
         return ((predicted.float() - velocity).square() * self._weights.view(1, -1, *rest).to(device)).mean()
+
+    def read(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Latents and conditions of rows of the shards, and what else `predict` is to know."""
+        return self._shards.read(rows)
 
     def predict(self, network: nn.Module, noised: Tensor, times: Tensor, condition: Tensor) -> Tensor:
         """What the network says of noised latents; conditions (b, length, width)."""

@@ -1,8 +1,9 @@
 """Conversations that switch modality, written by a grammar over the pocket world.
 
-Requests come from `requests`, in every combination of shown and wanted media; the reply repeats what is asked for and
-lets one signal run follow each promise, with further words only where words were asked for. Some turns refer back
-("now make it move"), some show files, some want nothing made. What the untouched model answers is `replay`'s business.
+Requests come from `requests`, in every combination of shown and wanted media, or as they are from `people`; the reply
+repeats what is asked for and lets one signal run follow each promise, with further words only where words were asked
+for. Some turns refer back ("now make it move"), some show files, some want nothing made. What the untouched model
+answers is `replay`'s business.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from nextgpt_core.conversation import MODALITIES, Media, Message, Modality, Text
 from nextgpt_core.pocket import answers
 from nextgpt_core.pocket.captions import COLOURS, MOTIONS, PLACES, SOUNDS, CaptionSampler, article
 from nextgpt_core.pocket.catalog import load_catalog
+from nextgpt_core.pocket.people import IT, load_people
 from nextgpt_core.pocket.requests import NOUNS, RequestWriter, Wish
 from nextgpt_core.pocket.wordings import load_facts, load_wordings, mentions_held_out, pairs
 
@@ -57,6 +59,7 @@ class DialogueWriter:
             "follow_up": self.follow_up,
             "talk": self.talk,
             "words": self.with_words,
+            "people": self.people,
         }
         if self._shown:
             kinds |= {"files": self.about_files, "announced": self.announced}
@@ -94,6 +97,16 @@ class DialogueWriter:
             _user(request),
             answers.made(self._rng, [(m, thing) for m in modalities], words=self._facts[thing], first=words_first),
         ]
+
+    def people(self) -> list[Message]:
+        """A request in people's own words, with files where it speaks of some."""
+        said = self._rng.choice([one for one in load_people() if self._shown.keys() >= set(one.shown)])
+        files = [(modality, *self._file(modality, len(said.shown))) for modality in said.shown]
+        subject = " and ".join(caption for _, _, caption in files)
+        wishes = [(modality, subject if caption == IT else caption) for modality, caption in said.wishes]
+        words = answers.named(self._rng, [(m, caption) for m, _, caption in files]) if files else said.words
+        request = Message("user", (*(Media(m, path) for m, path, _ in files), Text(said.prompt)))
+        return [request, answers.made(self._rng, wishes, words if said.told else "", said.words_first)]
 
     def follow_up(self) -> list[Message]:
         """Something made, then one to three turns that change it, repeat it, carry it over, or only talk."""

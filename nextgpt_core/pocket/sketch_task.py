@@ -34,6 +34,14 @@ class Drawn:
     labels: Labels
 
 
+def draw_frames(clips: Drawn, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """A frame of each clip, any one: latents (b, channels, h, w) and poses (b, 1, 10)."""
+    frames = torch.randint(0, FRAMES, (len(rows),))
+    motions = [clips.labels.motions[row] for row in rows.tolist()]
+    now = [poses(motion)[frame] for motion, frame in zip(motions, frames.tolist(), strict=True)]
+    return clips.shards.read_latents(rows, frames), torch.stack(now)[:, None]
+
+
 class ReaderTask:
     """A `training.Task` over captions: of pictures and clips, in which `contents` (concepts, width) are to be found."""
 
@@ -103,11 +111,7 @@ class _LatentsTask:
             resting = AT_REST.expand(len(still), 1, -1)
             parts.append((self._pictures, still, self._pictures.shards.read_latents(still), resting))
         if len(moving):
-            frames = torch.randint(0, FRAMES, (len(moving),))
-            latents = self._clips.shards.read_latents(moving, frames)
-            motions = [self._clips.labels.motions[row] for row in moving.tolist()]
-            now = [poses(motion)[frame] for motion, frame in zip(motions, frames.tolist(), strict=True)]
-            parts.append((self._clips, moving, latents, torch.stack(now)[:, None]))
+            parts.append((self._clips, moving, *draw_frames(self._clips, moving)))
         return parts
 
 

@@ -21,6 +21,8 @@ from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
+from nextgpt_core.hardware import pick_device, pick_dtype
+
 
 class Task(Protocol):
     """What is trained. `rows` is how many examples there are; a batch is a tensor of their numbers."""
@@ -47,7 +49,7 @@ class Plan:
     warmup: int = 100
     average: float = 0.999
     weight_decay: float = 0.01
-    precision: str = "bf16"
+    precision: str | None = None  # of accelerate's; none is whichever the hardware is fast in
     minutes: float = math.inf
     save_minutes: float = 8.0
     seed: int = 0
@@ -68,7 +70,8 @@ class _Progress:
 
 def train(task: Task, folder: Path, plan: Plan) -> nn.Module:
     """Trains until `plan.steps`, resuming from `folder` if it holds a state; returns the averaged network."""
-    accelerator = Accelerator(mixed_precision=plan.precision)
+    fast = "no" if pick_dtype(pick_device("auto")) == torch.float32 else "bf16"
+    accelerator = Accelerator(mixed_precision=plan.precision or fast)
     torch.manual_seed(plan.seed)
     decay = {True: [], False: []}
     for parameter in filter(lambda p: p.requires_grad, task.network.parameters()):

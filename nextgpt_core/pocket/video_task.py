@@ -1,32 +1,59 @@
-"""The clip decoder's network: the picture decoder's UNet, and layers in between that look along time.
+"""The clip decoder's network: the picture decoder's UNet, taught frames, and layers in between that look along time.
 
-What is trained are the layers along time, 13 million parameters: what moves how is in the sketch, and all else of the
-picture decoder's UNet and autoencoder is shared with it on disk. The loss and the loop are those of pictures
-(`denoiser_task`, `training`).
+Which way things move is in the sketch. The picture decoder's UNet has met things only large and at rest, so it learns
+single frames first (`FrameTask`), with the sketch around which it draws them; then 13 million parameters along time.
+The loss and the loop are those of pictures (`denoiser_task`, `training`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
+import torch
 from diffusers import UNet2DConditionModel, UNet3DConditionModel
 from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
-from torch import nn
+from torch import Tensor, nn
 
 from nextgpt_core.decoders.folder import load_component, load_unconditional, save_folder
 from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel
 from nextgpt_core.decoders.video_unet import POOL_HEADS, PocketUNet3DConditionModel
-from nextgpt_core.pocket.denoiser_task import new_scheduler
+from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_scheduler
+from nextgpt_core.pocket.sketch_task import Drawn, draw_frames
 from nextgpt_core.storage import Bits
 
+BITS = {"": 6, "sketch.painter.": 8}  # of a weight on disk, as pictures have them
 _ALONG_TIME = ("transformer_in.", ".temp_attentions.", ".temp_convs.")
 # The first convolution is open so that what comes first along time has a gradient to pass on: torch 2.13's group norm
 # with channels last crashes on a CPU where its input needs none.
 _TRAINED = (*_ALONG_TIME, "conv_in.")
 _KEPT = ("sample_size", "in_channels", "out_channels", "block_out_channels", "layers_per_block", "downsample_padding",
          "mid_block_scale_factor", "act_fn", "norm_num_groups", "norm_eps", "cross_attention_dim")  # fmt: skip
+
+
+class FrameTask(DenoiserTask):
+    """The pictures' task for their UNet on any frames of clips, of which it is told the poses."""
+
+    def __init__(
+        self,
+        network: SketchUNet2DConditionModel,
+        clips: Drawn,
+        weights: Tensor,
+        draw: Callable[[nn.Module, Path], None],
+    ) -> None:
+        super().__init__(
+            network, clips.shards, torch.arange(len(clips.shards)), weights, lambda network, folder: None, draw
+        )
+        self._clips = clips
+
+    def read(self, rows: Tensor) -> tuple[Tensor, ...]:
+        latents, poses = draw_frames(self._clips, rows)
+        return latents, self._clips.shards.read_conditions(rows), poses
+
+    def predict(self, network: nn.Module, noised: Tensor, times: Tensor, condition: Tensor, poses: Tensor) -> Tensor:
+        return network(noised, times, condition, return_dict=False, poses=poses)[0]
 
 
 def new_video_unet(image_unet: UNet2DConditionModel) -> UNet3DConditionModel:
@@ -101,8 +128,8 @@ def _idle(unet: UNet3DConditionModel) -> list[nn.Module]:
     ]
 
 
-def write_video_decoder(folder: Path, unet: UNet3DConditionModel, image_folder: Path, bits: Bits = 8) -> None:
-    """The folder of a `TextToVideoSDPipeline` that shares weights with the picture decoder in `image_folder`.
+def write_video_decoder(folder: Path, unet: UNet3DConditionModel, image_folder: Path, bits: Bits = BITS) -> None:
+    """The folder of a `TextToVideoSDPipeline` that shares with the picture decoder in `image_folder` what is the same.
 
     Random weights that do not count yet are written as zeros, which take no room.
     """

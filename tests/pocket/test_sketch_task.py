@@ -25,7 +25,9 @@ from nextgpt_core.pocket.scenes import Item, Scene, SceneSampler, render
 from nextgpt_core.pocket.shards import Shards, write_shard
 from nextgpt_core.pocket.sketch_task import Drawn, PainterTask, ReaderTask, SketchErrorTask, layout_losses
 from nextgpt_core.pocket.training import Plan, train
+from nextgpt_core.pocket.video_task import FrameTask
 from tests.pocket.test_training import tiny_autoencoder
+from tests.pocket.test_video_task import LENGTH, tiny_sketching_unet
 from tests.pocket.worlds import disc_sprites
 
 WIDTH, CHANNELS, SIZE = 16, 3, 4
@@ -122,6 +124,37 @@ def test_clips_go_on_with_the_painter_by_themselves(tmp_path: Path, monkeypatch:
     assert error() < 0.3 * before
     assert not any(parameter.requires_grad for parameter in painter.parameters())
     assert list((tmp_path / "run" / "samples").iterdir())
+
+
+def test_clips_go_on_with_the_unet_which_is_told_the_poses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = [Clip(one("cat"), Motion("drive", way)) for way in ("left", "right")]
+    latents = torch.arange(32.0).view(2, 1, 16, 1, 1).expand(-1, 8, -1, 2, 2)  # the number of the frame
+    films = drawn(tmp_path / "clips", clips, torch.randn(2, LENGTH, WIDTH), latents)
+    unet = tiny_sketching_unet().requires_grad_(False)
+    before = {name: value.clone() for name, value in unet.state_dict().items()}
+    monkeypatch.setattr(clip_command, "FRAMING", Plan(2, 2, 1e-2, warmup=1, average=0.0, precision="no"))
+    told, paint = [], unet.sketch.paint
+    monkeypatch.setattr(unet.sketch, "paint", lambda layout, poses: told.append(poses) or paint(layout, poses))
+    condition = SimpleNamespace(embed=lambda prompts: torch.randn(len(prompts), LENGTH, WIDTH))
+    clip_command.train_frames(tmp_path / "run", tiny_autoencoder(), condition, films, unet)
+    after = unet.state_dict()
+    kept = {name for name in after if torch.equal(after[name], before[name])}
+    assert {name for name in after if name.startswith("sketch.reader.")} <= kept
+    assert not kept & {"conv_in.weight", "conv_out.weight", "sketch.ground_error.bias"}
+    assert any(name.startswith("sketch.painter.") for name in after.keys() - kept)
+    assert not any(parameter.requires_grad for parameter in unet.parameters())
+    assert list((tmp_path / "run" / "samples").iterdir())
+    assert [tuple(poses.shape) for poses in told[:2]] == [(2, 1, 10)] * 2
+
+    every = torch.stack([layouts.poses(clip.motion) for clip in clips]).flatten(0, 1)
+    task = FrameTask(unet, films, torch.ones(8), nothing)
+    numbers = []
+    for _ in range(20):
+        frames, conditions, poses = task.read(torch.tensor([1, 0]))
+        numbers += frames[:, 0, 0, 0].int().tolist()
+        assert torch.equal(poses[:, 0], every[numbers[-2:]])
+        torch.testing.assert_close(conditions, films.shards.read_conditions(torch.tensor([1, 0])))
+    assert min(numbers) < 4 and max(numbers) > 27 and len(set(numbers)) > 12
 
 
 def test_it_learns_how_far_off_it_is(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from diffusers import UNet2DConditionModel, UNet3DConditionModel
 
 from nextgpt_core.decoders.folder import DecoderError, component_sizes, load_component
-from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel
+from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel, with_unit_vectors
 from nextgpt_core.decoders.video import VideoDecoder
 from nextgpt_core.decoders.video_unet import PocketUNet3DConditionModel
 from nextgpt_core.pocket.denoiser_task import write_decoder
@@ -64,6 +64,21 @@ def test_untrained_it_draws_every_frame_as_the_picture_decoder_would(image_unet,
     made = unet(clips, times, encoder_hidden_states=condition).sample
     for number in range(clips.shape[2]):
         expected = image_unet(clips[:, :, number], times, encoder_hidden_states=condition).sample
+        torch.testing.assert_close(made[:, :, number], expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_frame_of_a_clip_is_the_picture_of_its_poses():
+    image_unet = tiny_sketching_unet()
+    image_unet.sketch.poses.copy_(torch.randn(image_unet.sketch.poses.shape))
+    unet = new_video_unet(image_unet).eval()
+    clips, condition, times = torch.randn(2, 8, 3, 4, 4), torch.randn(2, LENGTH, WIDTH), torch.tensor([7, 900])
+    made = unet(clips, times, encoder_hidden_states=condition).sample
+    motion = image_unet.sketch.reader(with_unit_vectors(condition)).motion.argmax(-1)
+    first, middle, last = image_unet.sketch.poses.view(-1, 16, 10)[motion][:, [0, 7, 15]].unbind(1)
+    middle = (middle + image_unet.sketch.poses.view(-1, 16, 10)[motion][:, 8]) / 2  # three of sixteen: between two
+    for number, poses in enumerate((first, middle, last)):
+        expected = image_unet(clips[:, :, number], times, condition, poses=poses[:, None]).sample
         torch.testing.assert_close(made[:, :, number], expected, atol=1e-4, rtol=1e-4)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -10,10 +12,12 @@ from random import Random
 import pytest
 
 from nextgpt_core.conversation import MODALITIES, Media, Message, Text
+from nextgpt_core.evaluation import routing
 from nextgpt_core.pocket import shown
 from nextgpt_core.pocket.captions import CaptionSampler
 from nextgpt_core.pocket.dialogues import DialogueWriter
-from nextgpt_core.pocket.wordings import load_facts, load_wordings, pairs
+from nextgpt_core.pocket.people import IT, load_people
+from nextgpt_core.pocket.wordings import load_facts, load_wordings, mentions_held_out, pairs
 
 COUNT = 300
 
@@ -80,3 +84,37 @@ def test_a_tenth_of_labelled_files_is_not_shown(tmp_path):
     assert files[0] == (tmp_path / "0.ogg", "an owl")
     assert not {path.name for path, _ in files} & {"7.ogg", "17.ogg"}
     assert shown.labelled(None) == []
+
+
+def test_what_people_say_is_answered_with_what_they_want(written):
+    by_prompt = {said.prompt: said for said in load_people()}
+    assert len(by_prompt) == len(load_people()) > 600
+    for request, reply in written["people"]:
+        said = by_prompt[request.text]
+        assert tuple(m.modality for m in request.media) == said.shown
+        assert [m.modality for m in reply.media] == [modality for modality, _ in said.wishes]
+        assert all(
+            m.caption == caption or (caption == IT and all(f"a {shown}" in m.caption for shown in said.shown))
+            for m, (_, caption) in zip(reply.media, said.wishes, strict=True)
+        )
+        promises = [part.text for part in reply.parts if isinstance(part, Text)]
+        assert len(promises) == len(said.wishes) + said.told
+        assert not said.words or said.words in reply.text
+    combinations = {(said.shown, frozenset(m for m, _ in said.wishes), said.told) for said in load_people()}
+    assert len({shown for shown, *_ in combinations}) >= 8
+    assert len({(media, told) for _, media, told in combinations}) == 15
+
+
+def test_the_examination_is_not_among_what_people_say():
+    """Neither its prompts nor near copies of them, and none of the names that it alone uses."""
+
+    def words(text: str) -> set[str]:
+        return set(re.findall(r"[a-z']+", text.lower()))
+
+    with (Path(routing.__file__).parent / "own_words.tsv").open(encoding="utf-8", newline="") as file:
+        examined = [words(row["prompt"]) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    assert len(examined) > 200
+    for said in load_people():
+        asked = words(said.prompt)
+        assert not any(len(asked & other) > 0.6 * len(asked | other) for other in examined), said.prompt
+        assert not mentions_held_out(" ".join([said.prompt, said.words, *(caption for _, caption in said.wishes)]))
