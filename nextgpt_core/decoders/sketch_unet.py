@@ -43,15 +43,10 @@ class Sketch(nn.Module):
             nn.init.zeros_(layer.bias)
         self._alphas = DDIMScheduler(**NOISE).alphas_cumprod  # no buffer: what is near 1 must stay in float32
 
-    def forward(
-        self, condition: Tensor, frames: int | None = None, poses: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Of pictures, (b, channels, size, size), of things that rest or have the `poses` (b, 1, 10) of a moment.
-
-        With `frames`, of clips, (b · frames, …).
-        """
+    def forward(self, condition: Tensor, frames: int | None = None) -> tuple[Tensor, Tensor]:
+        """With `frames`, (b · frames, channels, size, size) of clips; without, of pictures, which rest."""
         layout = self.reader(condition)
-        return self.paint(layout, poses if frames is None else self._poses(layout.motion, frames))
+        return self.paint(layout, None if frames is None else self._poses(layout.motion, frames))
 
     def paint(self, layout: Layout, poses: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What `forward` makes of a layout; poses (b, frames, 10) as `LayoutPainter` has them."""
@@ -107,25 +102,18 @@ class Sketch(nn.Module):
         return F.interpolate(poses.transpose(1, 2), frames, mode="linear", align_corners=True).transpose(1, 2)
 
     def around(
-        self,
-        sample: Tensor,
-        timestep: Tensor | int,
-        condition: Tensor,
-        frames: int | None = None,
-        poses: Tensor | None = None,
+        self, sample: Tensor, timestep: Tensor | int, sketch: Tensor, error: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What can be said of noised latents (b, channels, h, w), of any size, without looking at them closely.
 
-        Those of clips are (b · frames, …), with one condition and one timestep for all frames of a clip. Returns what
-        is left to look at (b, 2 · channels, h, w), of unit variance, with the sketch behind it; the velocity that is
-        expected; and by how much the true one deviates from that, both (b, channels, h, w).
+        Returns what is left to look at (b, 2 · channels, h, w), of unit variance, with the sketch behind it; the
+        velocity that is expected; and by how much the true one deviates from that, both (b, channels, h, w).
         """
-        dtype, sample = sample.dtype, sample.float()
-        sketch, error = (part.float() for part in self(condition, frames, poses))
+        dtype, sample, sketch, error = sample.dtype, sample.float(), sketch.float(), error.float()
         if sketch.shape[-2:] != sample.shape[-2:]:
             size = {"size": sample.shape[-2:], "mode": "bilinear", "align_corners": False}
             sketch, error = F.interpolate(sketch, **size), F.interpolate(error, **size)
-        timestep = torch.as_tensor(timestep, device="cpu").expand(len(condition)).repeat_interleave(frames or 1)
+        timestep = torch.as_tensor(timestep, device="cpu").expand(len(sample))
         kept = self._alphas[timestep].to(sample.device).view(-1, 1, 1, 1)  # share of the latents in the sample
         variance = kept * error.square() + 1 - kept
         distance = sample - kept.sqrt() * sketch
@@ -166,16 +154,15 @@ class SketchUNet2DConditionModel(UNet2DConditionModel):
         timestep: Tensor | int,
         encoder_hidden_states: Tensor,
         return_dict: bool = True,
-        poses: Tensor | None = None,
+        sketched: tuple[Tensor, Tensor] | None = None,
         **options: Any,
     ) -> UNet2DConditionOutput | tuple[Tensor]:
         """sample: (b, channels, h, w); encoder_hidden_states: (b, length, width), the sentence's vector first.
 
-        With `poses` (b, 1, 10) it is a moment of a clip. Returns and takes as `options` what `UNet2DConditionModel`
-        does.
+        `sketched` stands in for what is read of these. Returns and takes as `options` what `UNet2DConditionModel` does.
         """
         condition = with_unit_vectors(encoder_hidden_states)
-        seen, expected, scale = self.sketch.around(sample, timestep, condition, poses=poses)
+        seen, expected, scale = self.sketch.around(sample, timestep, *(sketched or self.sketch(condition)))
         (rest,) = super().forward(seen, timestep, condition, return_dict=False, **options)
         velocity = expected + scale * rest
         return UNet2DConditionOutput(velocity) if return_dict else (velocity,)

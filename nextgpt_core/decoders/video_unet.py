@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import Any
 
+import torch
 from diffusers import UNet3DConditionModel
 from diffusers.models.embeddings import TextTimeEmbedding, TimestepEmbedding
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionOutput
@@ -45,9 +46,11 @@ class PocketUNet3DConditionModel(UNet3DConditionModel):
         Returns and takes as `options` what `UNet3DConditionModel` does, but for `timestep_cond`.
         """
         frames, condition = sample.shape[2], with_unit_vectors(encoder_hidden_states)
+        times = torch.as_tensor(timestep, device="cpu").expand(len(sample)).repeat_interleave(frames)
+        pictures = sample.transpose(1, 2).flatten(0, 1)
         seen, expected, scale = (
             part.unflatten(0, (-1, frames)).transpose(1, 2)
-            for part in self.sketch.around(sample.transpose(1, 2).flatten(0, 1), timestep, condition, frames)
+            for part in self.sketch.around(pictures, times, *self.sketch(condition, frames))
         )
         pooled = self.add_embedding(condition)  # (b, width of the timestep's embedding)
         (rest,) = super().forward(seen, timestep, condition, timestep_cond=pooled, return_dict=False, **options)

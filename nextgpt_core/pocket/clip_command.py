@@ -40,7 +40,7 @@ from nextgpt_core.pocket.video_task import FrameTask, freeze_shared, new_video_u
 SETTINGS = {"steps": 4, "guidance_scale": 1.0, "noise": 0.3, "shared_noise": 0.9,
             "height": 256, "width": 256, "frames": FRAMES, "fps": FPS}  # fmt: skip
 PAINTING = Plan(1000, 256, 7e-4, warmup=30, average=0.99)
-FRAMING = Plan(1600, 32, 4e-4, warmup=30, average=0.99)
+FRAMING = Plan(480, 32, 4e-4, warmup=30, average=0.99)
 SAMPLES = ("a rocket flying up", "a red car driving from left to right", "an apple spinning", "an animated ghost")
 
 
@@ -120,13 +120,15 @@ def train_frames(
     clips: Drawn,
     unet: SketchUNet2DConditionModel,
 ) -> None:
-    """Goes on with the pictures' UNet, in place, by frames of clips; of its sketch, only the reader stays."""
+    """Goes on with the pictures' UNet, in place, by frames of clips; its sketch stays, but for its errors."""
     prompts = condition.embed(list(SAMPLES))
 
     def draw(network: SketchUNet2DConditionModel, path: Path) -> None:
         sketched = network.sketch(prompts, FRAMES)[0]
         contact_sheet(list(to_pictures(autoencoder.decode(sketched.float()).sample)), FRAMES, path)
 
-    unet.requires_grad_(True).sketch.reader.requires_grad_(False)
+    unet.requires_grad_(True)
+    for part in (unet.sketch.reader, unet.sketch.painter):
+        part.requires_grad_(False)
     train(FrameTask(unet, clips, autoencoder.channel_effects().sqrt(), draw), run_folder, FRAMING)
     unet.requires_grad_(False)

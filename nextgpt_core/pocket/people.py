@@ -1,7 +1,8 @@
-"""Requests in people's own words: `people.tsv`, written by hand, each as it is and built like no other.
+"""Requests in people's own words: `people.tsv`, written one by one, each built like no other.
 
 A grammar's requests have its author's habits, however many it makes. These teach what it does not: wishes in passing,
-with a reason, as a question, or as a bare noun. The examination's own words (`evaluation/own_words.tsv`) are others.
+with a reason, as a question, or as a bare noun. Large language models wrote them, which had not seen the examination's
+own (`evaluation/own_words.tsv`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The clip decoder's network: the picture decoder's UNet, taught frames, and layers in between that look along time.
 
 Which way things move is in the sketch. The picture decoder's UNet has met things only large and at rest, so it learns
-single frames first (`FrameTask`), with the sketch around which it draws them; then 13 million parameters along time.
+single frames first (`FrameTask`), and how far off their sketches are; then 13 million parameters along time.
 The loss and the loop are those of pictures (`denoiser_task`, `training`).
 """
 
@@ -21,6 +21,7 @@ from nextgpt_core.decoders.folder import load_component, load_unconditional, sav
 from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel
 from nextgpt_core.decoders.video_unet import POOL_HEADS, PocketUNet3DConditionModel
 from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_scheduler
+from nextgpt_core.pocket.layouts import CONCEPTS
 from nextgpt_core.pocket.sketch_task import Drawn, draw_frames
 from nextgpt_core.storage import Bits
 
@@ -34,7 +35,11 @@ _KEPT = ("sample_size", "in_channels", "out_channels", "block_out_channels", "la
 
 
 class FrameTask(DenoiserTask):
-    """The pictures' task for their UNet on any frames of clips, of which it is told the poses."""
+    """The pictures' task for their UNet on any frames of clips, around sketches of what is really in them.
+
+    Sketches of rough conditions are now and then of another thing, and a UNet that has to reckon with that blurs all
+    that it is not shown: its first step, from nothing but noise, made the sketch worse.
+    """
 
     def __init__(
         self,
@@ -50,10 +55,15 @@ class FrameTask(DenoiserTask):
 
     def read(self, rows: Tensor) -> tuple[Tensor, ...]:
         latents, poses = draw_frames(self._clips, rows)
-        return latents, self._clips.shards.read_conditions(rows), poses
+        return latents, self._clips.shards.read_conditions(rows), rows, poses
 
-    def predict(self, network: nn.Module, noised: Tensor, times: Tensor, condition: Tensor, poses: Tensor) -> Tensor:
-        return network(noised, times, condition, return_dict=False, poses=poses)[0]
+    def predict(
+        self, network: nn.Module, noised: Tensor, times: Tensor, condition: Tensor, rows: Tensor, poses: Tensor
+    ) -> Tensor:
+        sketch = self.network.sketch
+        layout = self._clips.labels.layout(rows.cpu(), sketch.reader.concepts[: len(CONCEPTS)].cpu())
+        sketched = sketch.paint(layout.to(noised.device), poses)
+        return network(noised, times, condition, return_dict=False, sketched=sketched)[0]
 
 
 def new_video_unet(image_unet: UNet2DConditionModel) -> UNet3DConditionModel:

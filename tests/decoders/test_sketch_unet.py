@@ -25,9 +25,10 @@ def test_blind_to_its_sketch_it_asks_the_stock_unet() -> None:
     assert not unexpected and all(name.startswith("sketch.") for name in missing)
     sample, times = torch.randn(2, 6, 4, 4), torch.tensor([3, 900])
     condition = with_unit_vectors(torch.randn(2, 5, 16))
-    seen, expected, scale = ours.sketch.around(sample, times, condition)
+    seen, expected, scale = ours.sketch.around(sample, times, *ours.sketch(condition))
     asked = stock(seen[:, :6], times, condition).sample
     made = ours(sample, times, condition).sample
+    assert torch.equal(ours(sample, times, condition, sketched=ours.sketch(condition)).sample, made)
     torch.testing.assert_close(made, expected + scale * asked)
     assert torch.equal(ours(sample, times, condition, return_dict=False)[0], made)
     ours.conv_in.weight[:, 6:] = 1
@@ -36,21 +37,17 @@ def test_blind_to_its_sketch_it_asks_the_stock_unet() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("time", [0, 250, 700, 999])
-def test_what_is_expected_is_the_mean_and_what_is_left_has_unit_variance(
-    time: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_expected_is_the_mean_and_what_is_left_has_unit_variance(time: int) -> None:
     """By drawing latents around a sketch, and regressing on what is seen of them what the velocity is."""
     torch.manual_seed(0)
     sketch, count = Sketch(16, 2, 4), 20_000
     torch.nn.init.uniform_(sketch.ground_error.bias, -0.6, 0.5)
-    condition = torch.randn(1, 3, 16)
-    mean, error = sketch(condition)
-    monkeypatch.setattr(Sketch, "forward", lambda *_: (mean.expand(count, -1, -1, -1), error.expand(count, -1, -1, -1)))
+    mean, error = sketch(torch.randn(1, 3, 16))
     assert 0.1 < error.min() < 0.6 and 0.9 < error.max() < 3
     latents = mean + error * torch.randn(count, 2, 4, 4)
     kept, noise = DDIMScheduler(**NOISE).alphas_cumprod[time], torch.randn(count, 2, 4, 4)
     sample = kept.sqrt() * latents + (1 - kept).sqrt() * noise
-    seen, expected, scale = sketch.around(sample, time, condition.expand(count, -1, -1))
+    seen, expected, scale = sketch.around(sample, time, mean.expand(count, -1, -1, -1), error.expand(count, -1, -1, -1))
     left = (kept.sqrt() * noise - (1 - kept).sqrt() * latents - expected) / scale
     near = {"atol": 0.03, "rtol": 0.03}
     torch.testing.assert_close(left.mean(0), torch.zeros(2, 4, 4), **near)
@@ -63,7 +60,8 @@ def test_what_is_expected_is_the_mean_and_what_is_left_has_unit_variance(
 @pytest.mark.parametrize("size", [(4, 4), (8, 6)])
 def test_a_sketch_stands_behind_noise_of_any_size(size: tuple[int, int]) -> None:
     sketch, condition = Sketch(16, 6, 4), torch.randn(2, 3, 16)
-    behind, mean = sketch.around(torch.randn(2, 6, *size), 999, condition)[0][:, 6:], sketch(condition)[0]
+    mean, error = sketch(condition)
+    behind = sketch.around(torch.randn(2, 6, *size), 999, mean, error)[0][:, 6:]
     assert behind.shape == (2, 6, *size)
     # Made larger evenly, it keeps its mean.
     torch.testing.assert_close(behind.mean((2, 3)), mean.mean((2, 3)), atol=0.05, rtol=0.05)

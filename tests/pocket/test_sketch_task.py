@@ -126,7 +126,9 @@ def test_clips_go_on_with_the_painter_by_themselves(tmp_path: Path, monkeypatch:
     assert list((tmp_path / "run" / "samples").iterdir())
 
 
-def test_clips_go_on_with_the_unet_which_is_told_the_poses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_go_on_with_the_unet_around_what_is_really_in_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clips = [Clip(one("cat"), Motion("drive", way)) for way in ("left", "right")]
     latents = torch.arange(32.0).view(2, 1, 16, 1, 1).expand(-1, 8, -1, 2, 2)  # the number of the frame
     films = drawn(tmp_path / "clips", clips, torch.randn(2, LENGTH, WIDTH), latents)
@@ -134,23 +136,29 @@ def test_clips_go_on_with_the_unet_which_is_told_the_poses(tmp_path: Path, monke
     before = {name: value.clone() for name, value in unet.state_dict().items()}
     monkeypatch.setattr(clip_command, "FRAMING", Plan(2, 2, 1e-2, warmup=1, average=0.0, precision="no"))
     told, paint = [], unet.sketch.paint
-    monkeypatch.setattr(unet.sketch, "paint", lambda layout, poses: told.append(poses) or paint(layout, poses))
+    monkeypatch.setattr(
+        unet.sketch, "paint", lambda layout, poses: told.append((layout, poses)) or paint(layout, poses)
+    )
     condition = SimpleNamespace(embed=lambda prompts: torch.randn(len(prompts), LENGTH, WIDTH))
     clip_command.train_frames(tmp_path / "run", tiny_autoencoder(), condition, films, unet)
     after = unet.state_dict()
     kept = {name for name in after if torch.equal(after[name], before[name])}
-    assert {name for name in after if name.startswith("sketch.reader.")} <= kept
+    assert {name for name in after if name.startswith(("sketch.reader.", "sketch.painter."))} <= kept
     assert not kept & {"conv_in.weight", "conv_out.weight", "sketch.ground_error.bias"}
-    assert any(name.startswith("sketch.painter.") for name in after.keys() - kept)
     assert not any(parameter.requires_grad for parameter in unet.parameters())
     assert list((tmp_path / "run" / "samples").iterdir())
-    assert [tuple(poses.shape) for poses in told[:2]] == [(2, 1, 10)] * 2
+    assert len(told) == 3  # two steps, and the samples
+    for layout, poses in told[:2]:
+        assert layout.present.sum() == 2 and layout.motion.argmax(-1).ne(0).all()  # of what is known, nothing is read
+        assert tuple(poses.shape) == (2, 1, 10)
+        torch.testing.assert_close(layout.content[:, 0], unet.sketch.reader.concepts[CONCEPTS["cat"]].expand(2, -1))
 
     every = torch.stack([layouts.poses(clip.motion) for clip in clips]).flatten(0, 1)
     task = FrameTask(unet, films, torch.ones(8), nothing)
     numbers = []
     for _ in range(20):
-        frames, conditions, poses = task.read(torch.tensor([1, 0]))
+        frames, conditions, rows, poses = task.read(torch.tensor([1, 0]))
+        assert rows.tolist() == [1, 0]
         numbers += frames[:, 0, 0, 0].int().tolist()
         assert torch.equal(poses[:, 0], every[numbers[-2:]])
         torch.testing.assert_close(conditions, films.shards.read_conditions(torch.tensor([1, 0])))

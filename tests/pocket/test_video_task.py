@@ -78,7 +78,8 @@ def test_a_frame_of_a_clip_is_the_picture_of_its_poses():
     first, middle, last = image_unet.sketch.poses.view(-1, 16, 10)[motion][:, [0, 7, 15]].unbind(1)
     middle = (middle + image_unet.sketch.poses.view(-1, 16, 10)[motion][:, 8]) / 2  # three of sixteen: between two
     for number, poses in enumerate((first, middle, last)):
-        expected = image_unet(clips[:, :, number], times, condition, poses=poses[:, None]).sample
+        sketched = image_unet.sketch.paint(image_unet.sketch.reader(with_unit_vectors(condition)), poses[:, None])
+        expected = image_unet(clips[:, :, number], times, condition, sketched=sketched).sample
         torch.testing.assert_close(made[:, :, number], expected, atol=1e-4, rtol=1e-4)
 
 
