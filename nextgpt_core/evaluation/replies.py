@@ -64,15 +64,16 @@ def load_for_judging(folder: Path, device: str = "auto") -> NextGPT:
 def greedy_replies(
     model: NextGPT,
     conversations: Sequence[Sequence[Message]],
-    most_tokens: int = 64,
+    most_tokens: int | None = None,
     batch: int = 32,
     media: bool = True,
 ) -> list[Reply]:
     """In the order given; `model` comes from `load_for_judging`.
 
-    After `most_tokens` tokens a reply is cut; by then it has said what it makes. Without `media` no run may start, as
-    in a model that never heard of them.
+    A reply is cut where `chat` would cut it, or after `most_tokens` tokens. Without `media` no run may start, as in a
+    model that never heard of them.
     """
+    longest = most_tokens or model.config.language_model.sampling.max_tokens
     groups: dict[int, list[tuple[int, torch.Tensor]]] = defaultdict(list)
     with torch.inference_mode():
         for number, messages in enumerate(conversations):
@@ -84,7 +85,7 @@ def greedy_replies(
                 for start in range(0, len(group), batch):
                     some = group[start : start + batch]
                     wanted = dict.fromkeys(MODALITIES, "auto" if media else "never")
-                    found = _run(model, torch.stack([rows for _, rows in some]), most_tokens, wanted)
+                    found = _run(model, torch.stack([rows for _, rows in some]), longest, wanted)
                     replies |= {number: reply for (number, _), reply in zip(some, found, strict=True)}
                     bar.update(len(some))
     return [replies[number] for number in range(len(conversations))]

