@@ -16,7 +16,7 @@ COMMANDS = {
     "benchmark": ("nextgpt_core.benchmark", "measure load, tokens and media beside a peer in the same run"),
     "evaluate": ("nextgpt_core.evaluation.commands", "judge what a checkpoint makes and understands"),
     "data": ("nextgpt_core.pocket.commands", "build the pocket profile's pictures and train their decoder"),
-    "dialogues": ("nextgpt_core.pocket.chat_data", "write the pocket profile's training conversations"),
+    "dialogues": ("nextgpt_core.pocket.dialogues.chat_data", "write the pocket profile's training conversations"),
     "start": ("nextgpt_core.pocket.class_names", "write a checkpoint to start the pocket profile's training from"),
     "original-data": ("nextgpt_core.training.original_data", "read the original's data files as conversations"),
     "rewrite": ("nextgpt_core.training.rewriting", "let a larger model reword training conversations"),

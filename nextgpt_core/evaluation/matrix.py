@@ -1,8 +1,8 @@
 """Held-out prompts for each of 15 inputs and 15 outputs: every non-empty set of text, image, video and audio.
 
 Prompts are worded with what training never saw: held-out wordings wherever a use has some, and names of things and
-sounds that no training request holds (`pocket.wordings`). An input without text is a file alone, announced in an
-earlier turn. "Text" as an output means words that were asked for, beside the captions that go with media.
+sounds that no training request holds (`pocket.dialogues.wordings`). An input without text is a file alone, announced
+in an earlier turn. "Text" as an output means words that were asked for, beside the captions that go with media.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from random import Random
 
 from nextgpt_core.conversation import MODALITIES, Media, Message, Modality, Text
 from nextgpt_core.pocket.captions import SOUNDS, article
-from nextgpt_core.pocket.requests import RequestWriter
-from nextgpt_core.pocket.wordings import held_out_names, load_wordings
+from nextgpt_core.pocket.dialogues.requests import RequestWriter
+from nextgpt_core.pocket.dialogues.wordings import held_out_names, load_wordings
 
 KINDS = ("text", *MODALITIES)
 SETS = tuple(frozenset(some) for size in range(1, 5) for some in combinations(KINDS, size))

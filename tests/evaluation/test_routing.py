@@ -15,10 +15,10 @@ from nextgpt_core.evaluation import plain_text, routing
 from nextgpt_core.evaluation.matrix import SETS, Prompt, matrix_prompts
 from nextgpt_core.evaluation.replies import Reply, greedy_replies, load_for_judging
 from nextgpt_core.model import NextGPT
-from nextgpt_core.pocket import replay
 from nextgpt_core.pocket.captions import CaptionSampler
-from nextgpt_core.pocket.dialogues import DialogueWriter
-from nextgpt_core.pocket.wordings import held_out_names, load_wordings, mentions_held_out
+from nextgpt_core.pocket.dialogues import replay
+from nextgpt_core.pocket.dialogues.wordings import held_out_names, load_wordings, mentions_held_out
+from nextgpt_core.pocket.dialogues.writer import DialogueWriter
 from nextgpt_core.signals import ReplyGrammar
 from tests import tiny
 

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from nextgpt_core import checkpoint, weights
 from nextgpt_core.config import load_config
-from nextgpt_core.pocket import replay, shown
 from nextgpt_core.pocket.captions import CaptionSampler
-from nextgpt_core.pocket.dialogues import DialogueWriter
+from nextgpt_core.pocket.dialogues import replay, shown
+from nextgpt_core.pocket.dialogues.writer import DialogueWriter
 from nextgpt_core.training.data import write_conversations
 
 

@@ -16,7 +16,7 @@ from nextgpt_core.base_model import as_transformers
 from nextgpt_core.conversation import Message, Text
 from nextgpt_core.model import NextGPT
 from nextgpt_core.pocket.captions import CaptionSampler, article
-from nextgpt_core.pocket.wordings import load_wordings, mentions_held_out, pairs
+from nextgpt_core.pocket.dialogues.wordings import load_wordings, mentions_held_out, pairs
 
 _TOPICS = (
     "the sea", "friendship", "photosynthesis", "gravity", "the moon", "football", "cooking rice", "the French Revolution",

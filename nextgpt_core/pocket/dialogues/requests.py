@@ -12,7 +12,7 @@ from random import Random
 
 from nextgpt_core.conversation import Modality
 from nextgpt_core.pocket.captions import article
-from nextgpt_core.pocket.wordings import Wordings
+from nextgpt_core.pocket.dialogues.wordings import Wordings
 
 Wish = tuple[Modality, str]  # a medium and its caption
 NOUNS: dict[Modality, tuple[str, ...]] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 from nextgpt_core.conversation import Media, Message, Modality, Text
-from nextgpt_core.pocket.requests import Wish
+from nextgpt_core.pocket.dialogues.requests import Wish
 
 PLAIN: dict[Modality, str] = {"image": "a picture", "video": "a video", "audio": "a sound"}
 _PROMISE: dict[Modality, str] = {

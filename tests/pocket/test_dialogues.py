@@ -13,11 +13,11 @@ import pytest
 
 from nextgpt_core.conversation import MODALITIES, Media, Message, Text
 from nextgpt_core.evaluation import routing
-from nextgpt_core.pocket import shown
 from nextgpt_core.pocket.captions import CaptionSampler
-from nextgpt_core.pocket.dialogues import DialogueWriter
-from nextgpt_core.pocket.people import IT, load_people
-from nextgpt_core.pocket.wordings import load_facts, load_wordings, mentions_held_out, pairs
+from nextgpt_core.pocket.dialogues import shown
+from nextgpt_core.pocket.dialogues.people import IT, load_people
+from nextgpt_core.pocket.dialogues.wordings import load_facts, load_wordings, mentions_held_out, pairs
+from nextgpt_core.pocket.dialogues.writer import DialogueWriter
 
 COUNT = 300
 

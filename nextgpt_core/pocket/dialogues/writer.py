@@ -14,12 +14,12 @@ from pathlib import Path
 from random import Random
 
 from nextgpt_core.conversation import MODALITIES, Media, Message, Modality, Text
-from nextgpt_core.pocket import answers
 from nextgpt_core.pocket.captions import COLOURS, MOTIONS, PLACES, SOUNDS, CaptionSampler, article
 from nextgpt_core.pocket.catalog import load_catalog
-from nextgpt_core.pocket.people import IT, load_people
-from nextgpt_core.pocket.requests import NOUNS, RequestWriter, Wish
-from nextgpt_core.pocket.wordings import load_facts, load_wordings, mentions_held_out, pairs
+from nextgpt_core.pocket.dialogues import answers
+from nextgpt_core.pocket.dialogues.people import IT, load_people
+from nextgpt_core.pocket.dialogues.requests import NOUNS, RequestWriter, Wish
+from nextgpt_core.pocket.dialogues.wordings import load_facts, load_wordings, mentions_held_out, pairs
 
 Shown = Mapping[Modality, Sequence[tuple[Path, str]]]  # files, and what each shows
 _WORDS = "text"
