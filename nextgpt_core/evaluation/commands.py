@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", help="for audio: a picture of spectrograms, real and made"
     )
-    parser.add_argument("--concepts", type=int, help="things asked for (all and alignment 40, images 400, videos 200)")
+    parser.add_argument("--concepts", type=int, help="things asked for (images 400, videos 200, else 40)")
     parser.add_argument(
         "--cases", type=int, help="scenes of each kind, mixtures (all and alignment 20, images and audio 60)"
     )
@@ -87,9 +87,19 @@ def _whole(args: argparse.Namespace) -> dict[str, Any]:
 def _alignment(args: argparse.Namespace) -> dict[str, Any]:
     from nextgpt_core.evaluation.report import align_all
 
+    return _part_of_whole(args, align_all)
+
+
+def _understanding(args: argparse.Namespace) -> dict[str, Any]:
+    from nextgpt_core.evaluation.report import understand_all
+
+    return _part_of_whole(args, understand_all)
+
+
+def _part_of_whole(args: argparse.Namespace, judge: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     not_judged: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as work:
-        found = align_all(load_for_judging(args.checkpoint, args.device), _sources(args, work), not_judged)
+        found = judge(load_for_judging(args.checkpoint, args.device), _sources(args, work), not_judged)
     return {**found, "not_judged": not_judged}
 
 
@@ -98,15 +108,6 @@ def _sources(args: argparse.Namespace, work: str) -> Sources:
 
     given = {name: value for name in ("concepts", "cases") if (value := getattr(args, name)) is not None}
     return Sources(_data(args), Path(work), args.photos, args.sounds, prompts=args.prompts, **given)
-
-
-def _photos(args: argparse.Namespace) -> dict[str, object]:
-    from nextgpt_core.evaluation import understanding
-
-    if args.photos is None:
-        raise SystemExit("evaluate photos needs --photos DIR, a folder of photos with labels.jsonl.")
-    held_out = understanding.held_out_files(args.photos, "image")
-    return understanding.evaluate_understanding(load_for_judging(args.checkpoint, args.device), held_out)
 
 
 def _text(args: argparse.Namespace) -> dict[str, object]:
@@ -177,9 +178,9 @@ def _data(args: argparse.Namespace) -> Path:
 
 JUDGES: dict[str, Callable[[argparse.Namespace], dict[str, object]]] = {
     "alignment": _alignment,
-    "photos": _photos,
     "routing": _routing,
     "text": _text,
+    "understanding": _understanding,
     "bits": _bits,
     "images": _images,
     "videos": _videos,

@@ -55,24 +55,11 @@ def evaluate_all(model: NextGPT, sources: Sources) -> Report:
     untouched = checkpoint.build(model.folder, model.config, str(model.device)).eval()
     text = plain_text.evaluate_text(model, untouched)
     del untouched
-    shown = {
-        "photos": lambda: _files(sources.photos, "image", "--photos"),
-        "scenes": lambda: understanding.held_out_scenes(_drawn(sources), sources.work, sources.concepts),
-        "motion": lambda: understanding.held_out_motions(_drawn(sources), sources.work, sources.concepts),
-        "sounds": lambda: _files(sources.sounds, "audio", "--sounds"),
-    }
     figures = {
         "checkpoint": str(model.folder),
         "routing": made,
         "alignment": align_all(model, sources, not_judged),
-        "understanding": {
-            name: _judged(
-                f"understanding.{name}",
-                not_judged,
-                lambda find=find: understanding.evaluate_understanding(model, find()),
-            )
-            for name, find in shown.items()
-        },
+        "understanding": understand_all(model, sources, not_judged),
         "text": {**text, "unwanted_media": made["unwanted_media"]},
         "not_judged": not_judged,
     }
@@ -83,6 +70,22 @@ def evaluate_all(model: NextGPT, sources: Sources) -> Report:
 def align_all(model: NextGPT, sources: Sources, not_judged: dict[str, str]) -> dict[Modality, Any]:
     """The alignment gap of every modality; what can't be judged is None, and `not_judged` gets the reason."""
     return {m: _judged(f"alignment.{m}", not_judged, lambda m=m: _align(model, m, sources)) for m in MODALITIES}
+
+
+def understand_all(model: NextGPT, sources: Sources, not_judged: dict[str, str]) -> dict[str, Any]:
+    """What is named of every kind of file, in the same way."""
+    shown = {
+        "photos": lambda: _files(sources.photos, "image", "--photos"),
+        "scenes": lambda: understanding.held_out_scenes(_drawn(sources), sources.work, sources.concepts),
+        "motion": lambda: understanding.held_out_motions(_drawn(sources), sources.work, sources.concepts),
+        "sounds": lambda: _files(sources.sounds, "audio", "--sounds"),
+    }
+
+    def judge(name: str) -> dict[str, Any] | None:
+        name_them = understanding.evaluate_understanding
+        return _judged(f"understanding.{name}", not_judged, lambda: name_them(model, shown[name]()))
+
+    return {name: judge(name) for name in shown}
 
 
 def _judged(name: str, not_judged: dict[str, str], judge: Callable[[], Any]) -> Any:
