@@ -17,7 +17,7 @@ COMMANDS = {
     "evaluate": ("nextgpt_core.evaluation.commands", "judge what a checkpoint makes and understands"),
     "data": ("nextgpt_core.pocket.commands", "build the pocket profile's pictures and train their decoder"),
     "dialogues": ("nextgpt_core.pocket.dialogues.chat_data", "write the pocket profile's training conversations"),
-    "start": ("nextgpt_core.pocket.class_names", "write a checkpoint to start the pocket profile's training from"),
+    "start": ("nextgpt_core.pocket.names", "write a checkpoint to start the pocket profile's training from"),
     "original-data": ("nextgpt_core.training.original_data", "read the original's data files as conversations"),
     "rewrite": ("nextgpt_core.training.rewriting", "let a larger model reword training conversations"),
     "train": ("nextgpt_core.training.commands", "run a training stage"),

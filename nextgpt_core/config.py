@@ -91,11 +91,29 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
+class RecallConfig:
+    """Something that is recognised among `entries` known ones (see `projectors.Recall`).
+
+    It looks at `columns` (first, end) of an item's first row, through one layer of `hidden` units if there are any, and
+    is said in the place of the item's row `row`, if it has so many.
+    """
+
+    entries: int
+    columns: tuple[int, int]
+    row: int = 0
+    hidden: int = 0
+
+
+@dataclass(frozen=True)
 class InputProjectorConfig:
-    """A linear map from each row of the encoder named `encoder` to `tokens` rows of the language model."""
+    """A linear map from each row of the encoder named `encoder` to `tokens` rows of the language model.
+
+    What `recalls` recognise is added to it.
+    """
 
     encoder: str
     tokens: int = 1
+    recalls: tuple[RecallConfig, ...] = ()
 
 
 @dataclass(frozen=True)

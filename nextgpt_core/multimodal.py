@@ -55,7 +55,12 @@ class MultimodalLanguageModel(nn.Module):
         self._features: OrderedDict[str, Tensor] = OrderedDict()
         self.input_projectors = nn.ModuleDict(
             {
-                name: InputProjector(parts.built_encoder(projector.encoder).dim, language_model.width, projector.tokens)
+                name: InputProjector(
+                    parts.built_encoder(projector.encoder).dim,
+                    language_model.width,
+                    projector.tokens,
+                    projector.recalls,
+                )
                 for name, projector in config.input_projectors.items()
             }
         )

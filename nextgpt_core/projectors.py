@@ -5,24 +5,61 @@ Both are built from sizes alone; which encoder or decoder stands at the other si
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from nextgpt_core.config import OutputProjectorConfig
+from nextgpt_core.config import OutputProjectorConfig, RecallConfig
 
 
 class InputProjector(nn.Module):
-    """A linear map; each feature row becomes `tokens` rows of the language model."""
+    """A linear map, as in the paper; each feature row becomes `tokens` rows of the language model.
 
-    def __init__(self, dim: int, width: int, tokens: int = 1) -> None:
+    A small language model learns from few pictures to say what a linear map of features shows, but it can read. So
+    `recalls` tell it in words.
+    """
+
+    def __init__(self, dim: int, width: int, tokens: int = 1, recalls: Sequence[RecallConfig] = ()) -> None:
         super().__init__()
         self.tokens = tokens
         self.linear = nn.Linear(dim, tokens * width)
+        self.recalls = nn.ModuleList(Recall(recall, tokens * width) for recall in recalls)
 
     def forward(self, features: Tensor) -> Tensor:
         """features: (b, rows, dim) → (b, rows · tokens, width)."""
         batch, rows, _ = features.shape
-        return self.linear(features).view(batch, rows * self.tokens, -1)
+        projected = list(self.linear(features).unbind(1))
+        for recall in self.recalls:
+            if recall.row < rows:
+                projected[recall.row] = projected[recall.row] + recall(features[:, 0])
+        return torch.stack(projected, 1).view(batch, rows * self.tokens, -1)
+
+
+class Recall(nn.Module):
+    """Recognises one of many known things, and says what it is as surely as it is recognised.
+
+    `keys` tell the things apart by features less their `mean`, times their `scale`, both (seen,); a softmax makes
+    shares of it, and each entry's value is what the language model is to read, as a rule its name's embeddings.
+    """
+
+    def __init__(self, config: RecallConfig, width: int) -> None:
+        super().__init__()
+        self.row, self.entries, self._columns = config.row, config.entries, slice(*config.columns)
+        seen = config.columns[1] - config.columns[0]
+        self.mean, self.scale = nn.Parameter(torch.zeros(seen)), nn.Parameter(torch.ones(seen))
+        hidden = (nn.Linear(seen, config.hidden), nn.GELU()) if config.hidden else ()
+        self.keys = nn.Sequential(*hidden, nn.Linear(config.hidden or seen, config.entries))
+        self.values = nn.Linear(config.entries, width, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (b, dim), of items' first rows → (b, width)."""
+        return self.values(self.recognise(features))
+
+    def recognise(self, features: Tensor) -> Tensor:
+        """The shares of all entries, (b, entries)."""
+        seen = (features[:, self._columns] - self.mean) * self.scale
+        return self.keys(seen).float().softmax(-1).to(features.dtype)
 
 
 class OutputProjector(nn.Module):

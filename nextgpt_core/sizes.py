@@ -65,7 +65,7 @@ def measure(config: Config, folder: Path) -> Sizes:
     run_lengths = {name: config.signals[modality].count for modality, name in config.writes.items()}
     with torch.device("meta"):
         projectors: list[nn.Module] = [
-            InputProjector(_FEATURES, language.hidden_size, projector.tokens)
+            InputProjector(_FEATURES, language.hidden_size, projector.tokens, projector.recalls)
             for projector in config.input_projectors.values()
         ]
         projectors += [

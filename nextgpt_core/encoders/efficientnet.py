@@ -119,7 +119,16 @@ class EfficientNetLite2:
         return self.network._fc(self.features(images))
 
     def probabilities(self, features: Tensor) -> Tensor:
-        return (self.network._fc(features) / TEMPERATURE).softmax(-1)
+        return self.class_logits(features).softmax(-1)
+
+    @torch.no_grad()
+    def class_logits(self, features: Tensor) -> Tensor:
+        """(b, 1000) of features (b, 1280), at the temperature that makes probabilities of them."""
+        return self.network._fc(features) / TEMPERATURE
+
+    def class_keys(self) -> tuple[Tensor, Tensor]:
+        """What these are computed with: weight (1000, 1280) and bias (1000,)."""
+        return self.network._fc.weight / TEMPERATURE, self.network._fc.bias / TEMPERATURE
 
     def _normalize(self, pixels: Tensor) -> Tensor:
         return ((pixels.to(self.device, torch.float32) - 127) / 128).contiguous(memory_format=torch.channels_last)

@@ -30,7 +30,7 @@ QUESTIONS: dict[Modality, str] = {
     "video": "What happens in this video?",
     "audio": "What do you hear?",
 }
-_MOTIONS = {
+MOTIONS = {
     "rise": "up upwards rising rises off soaring soars flying flies",
     "fall": "down falling falls dropping drops sinking sinks",
     "drive": "left right driving drives running runs walking walks swimming swims going goes",
@@ -89,7 +89,7 @@ def held_out_motions(data: Path, out: Path, count: int) -> list[Shown]:
     for number, case in enumerate(Random(0).sample(cases, min(count, len(cases)))):
         path, kind = out / f"motion{number:03d}.mp4", case.clip.motion.kind
         write_video(render_clip(case.clip, sprites, hues), path, FPS, {"Description": case.clip.scene.caption})
-        shown.append(Shown(Media("video", path), case.clip.scene.caption, frozenset(_MOTIONS[kind].split())))
+        shown.append(Shown(Media("video", path), case.clip.scene.caption, frozenset(MOTIONS[kind].split())))
     return shown
 
 

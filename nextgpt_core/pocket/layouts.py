@@ -28,8 +28,8 @@ PLACED = [(place, time) for place in PLACES for time in (TIMES if has_times(plac
 _BACKGROUNDS = {look: i for i, look in enumerate([*PLACED, *((c, TIMES[0]) for c in ("white", *PLAIN_COLOURS))])}
 STYLES = {style: i for i, style in enumerate(sources.STYLES)}  # the first is holdout.DEFAULT_STYLE
 _COLOURS = {colour: i for i, colour in enumerate((None, *colours.COLOURS))}
-_MOVES = [(kind, direction, pace) for kind, ways in DIRECTIONS.items() for direction in ways for pace in PACES]
-_MOTIONS = {move: i for i, move in enumerate([None, *_MOVES])}
+MOVES = [(kind, direction, pace) for kind, ways in DIRECTIONS.items() for direction in ways for pace in PACES]
+_MOTIONS = {move: i for i, move in enumerate([None, *MOVES])}
 CONCEPTS = {concept.name: i for i, concept in enumerate(load_catalog())}
 _FACING = {concept.name: concept.group.startswith(FACING_LEFT) for concept in load_catalog()}
 
@@ -124,5 +124,5 @@ def all_poses() -> Tensor:
 
     A clip in which nothing moves is none, so what is only named floats a little.
     """
-    known = torch.stack([poses(Motion("float")), *(poses(Motion(*move)) for move in _MOVES)])
+    known = torch.stack([poses(Motion("float")), *(poses(Motion(*move)) for move in MOVES)])
     return torch.cat([known, AT_REST.expand(sizes.MOTIONS - len(known), FRAMES, -1)])

@@ -104,6 +104,19 @@ def plain(thing: str, motion: Motion, place: str = "", other: str = "") -> str:
     return " ".join(filter(None, (thing, words, adverb, place)))
 
 
+def briefly(kind: str, direction: str | None, pace: str) -> str:
+    """A motion in as few words as can be: "slowly moving right"."""
+    words = {
+        "rise": "flying up", "fall": "falling down", "drive": f"moving {direction}",
+        "return": f"moving {direction} and back", "bounce": "bouncing", "spin": f"spinning {direction}",
+        "swing": "swinging", "grow": "getting bigger", "shrink": "getting smaller",
+        "fade": "fading away" if direction == "out" else "appearing", "blink": "blinking",
+        "follow": f"following to the {direction}", "zoom": f"camera zooms {direction}",
+        "pan": f"camera pans {direction}", "roll": f"rolling {direction}", "shake": "shaking", "float": "floating",
+    }[kind]  # fmt: skip
+    return " ".join(filter(None, (_ADVERBS[pace][0] if pace in _ADVERBS else "", words)))
+
+
 def camera(scene: str, motion: Motion, random: Random) -> str:
     words = _filled(random.choice(_CAMERA[motion.kind]), motion, thing=scene)
     if motion.pace in _ADVERBS:

@@ -100,8 +100,12 @@ class SceneSampler:
         return self.single(concept, self._style(concept))
 
     def _placed(self) -> Scene:
-        random, concept = self._random, self._concept()
-        style, where, time, variant = self._style(concept), *self._place()
+        concept = self._concept()
+        return self.placed(concept, self._style(concept))
+
+    def placed(self, concept: str, style: str) -> Scene:
+        """One object somewhere."""
+        random, (where, time, variant) = self._random, self._place()
         colour, said = self._colour(concept, style, 0.15)
         side = 0.51
         y = 0.5 if where in FLOATING else 0.86 - side / 2

@@ -13,11 +13,16 @@ import pytest
 
 from nextgpt_core.conversation import MODALITIES, Media, Message, Text
 from nextgpt_core.evaluation import routing
-from nextgpt_core.pocket.captions import CaptionSampler
+from nextgpt_core.pocket.captions import CaptionSampler, article
+from nextgpt_core.pocket.catalog import load_catalog
 from nextgpt_core.pocket.dialogues import shown
 from nextgpt_core.pocket.dialogues.people import IT, load_people
 from nextgpt_core.pocket.dialogues.wordings import load_facts, load_wordings, mentions_held_out, pairs
 from nextgpt_core.pocket.dialogues.writer import DialogueWriter
+from nextgpt_core.pocket.layouts import MOVES
+from nextgpt_core.pocket.motion_phrases import briefly
+from nextgpt_core.pocket.scenes import sprite_hues
+from tests.pocket.worlds import disc_sprites
 
 COUNT = 300
 
@@ -84,6 +89,21 @@ def test_a_tenth_of_labelled_files_is_not_shown(tmp_path):
     assert files[0] == (tmp_path / "0.ogg", "an owl")
     assert not {path.name for path, _ in files} & {"7.ogg", "17.ogg"}
     assert shown.labelled(None) == []
+
+
+def test_drawn_files_show_one_thing_and_say_what_can_be_seen(tmp_path, monkeypatch):
+    sprites = disc_sprites()
+    monkeypatch.setattr(shown, "open_sprites", lambda _: (sprites, sprite_hues(sprites)))
+    names = {article(concept.name) for concept in load_catalog()}
+    pictures, clips = (shown.drawn(modality, tmp_path, tmp_path, 3) for modality in ("image", "video"))
+    assert all((tmp_path / path).is_file() for path, _ in (*pictures, *clips))
+    assert {caption for _, caption in pictures} <= names
+    motions = [briefly(*move) for move in MOVES]
+    assert all(any(caption.endswith(f" {words}") for words in motions) for _, caption in clips)
+    assert all(any(caption.startswith(name) for name in names) for _, caption in clips)
+    stamps = [(tmp_path / path).stat().st_mtime_ns for path, _ in pictures]
+    assert shown.drawn("image", tmp_path, tmp_path, 3) == pictures  # what is there is not drawn again
+    assert [(tmp_path / path).stat().st_mtime_ns for path, _ in pictures] == stamps
 
 
 def test_what_people_say_is_answered_with_what_they_want(written):
