@@ -19,7 +19,7 @@ nextgpt data clips --shards 6 --batch 48 --denoiser-minutes 60 --image "$out/dec
 nextgpt data sounds --shards 4 --steps 0 2600 --recordings "$sounds" --out "$out/decoders/audio" # 70 min
 
 cp "$here/config.json" "$out"
-nextgpt start --checkpoint "$out" --out "$out/start" --photos "$photos" # 30 min, nearly all of it reading
+nextgpt start --checkpoint "$out" --out "$out/start" --photos "$photos" --sounds "$sounds" # 30 min, nearly all of it reading
 nextgpt dialogues --out "$data" --photos "$photos" --sounds "$sounds" # 15 min
 nextgpt train decode --checkpoint "$out/start" --out "$out/decode" --steps 92 --batch 40 --rate 1.5 \
     --data "$data/captions.jsonl" # 25 min

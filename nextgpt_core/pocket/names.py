@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from nextgpt_core import checkpoint
 from nextgpt_core.config import Source, load_config
+from nextgpt_core.conversation import Media
 from nextgpt_core.encoders.efficientnet import FRAMES as SEEN
 from nextgpt_core.encoders.efficientnet import EfficientNetLite2, describe_motion, pixels
 from nextgpt_core.encoders.sound_effects import SoundEffects
@@ -52,18 +53,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, metavar="DIR", help="what `data images` and `data sounds` built")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="photos with labels.jsonl: what no drawing is")
-    parser.add_argument("--clips", type=int, default=4000, help="to learn motions from (4000)")
+    parser.add_argument("--sounds", type=Path, metavar="DIR", help="recordings of animals with labels.jsonl")
+    parser.add_argument("--clips", type=int, default=3000, help="to learn motions from (3000)")
 
 
 def run(args: argparse.Namespace) -> int:
     torch.manual_seed(0)
     model = checkpoint.build(args.checkpoint, load_config(args.checkpoint))
-    learn_names(model, args.data or cache_folder() / "pocket", args.photos, args.clips)
+    learn_names(model, args.data or cache_folder() / "pocket", args.photos, args.sounds, args.clips)
     checkpoint.save(model, args.out)
     return 0
 
 
-def learn_names(model: NextGPT, data: Path, photos: Path | None, clips: int) -> None:
+def learn_names(model: NextGPT, data: Path, photos: Path | None, recordings: Path | None, clips: int) -> None:
     """Sets both input projectors: nothing but names."""
     visual, sound = model.input_projectors["visual"], model.input_projectors["sound"]
     for projector in (visual, sound):
@@ -72,7 +74,7 @@ def learn_names(model: NextGPT, data: Path, photos: Path | None, clips: int) -> 
     things, motions = visual.recalls
     (sounds,) = sound.recalls
     eyes, ears = model.encoder("visual"), model.encoder("sound")
-    learn(sounds, *heard(ears, data / "sounds"))
+    learn(sounds, *heard(ears, data / "sounds", recordings))
     spell(model, sounds, [kind.name for kind in load_kinds()])
     learn(motions, *moving(data, clips))
     spell(model, motions, ["", *(briefly(*move) for move in MOVES)])
@@ -96,7 +98,7 @@ def learn_things(recall: Recall, eyes: EfficientNetLite2, data: Path, photos: Pa
     features, labels = drawn(eyes, data)
     if photos is not None:
         number = {name: i for i, name in enumerate(class_names())}
-        files = [(path, number[label.removeprefix("an ").removeprefix("a ")]) for path, label in labelled(photos)]
+        files = [(path, number[_bare(label)]) for path, label in labelled(photos)]
         pictures = ([Image.open(path).convert("RGB")] for path, _ in files)
         features = torch.cat([features, *(eyes.features(picture) for picture in tqdm(pictures, "photos", len(files)))])
         labels = torch.cat([labels, torch.tensor([label for _, label in files])])
@@ -145,12 +147,26 @@ def moving(data: Path, count: int) -> tuple[Tensor, Tensor]:
     return torch.stack(described), torch.tensor(labels)
 
 
-def heard(ears: SoundEffects, data: Path) -> tuple[Tensor, Tensor]:
-    """Mean embeddings (n, 512) of the clips of `data sounds` that training may hear, and which kinds they are."""
-    clips, number = open_clips(data / "clips"), {kind.name: i for i, kind in enumerate(load_kinds())}
-    rows = clips.rows(held_out=False)
+def heard(ears: SoundEffects, data: Path, recordings: Path | None) -> tuple[Tensor, Tensor]:
+    """Mean embeddings (n, 512) of clips of `data sounds` that training may hear, and which kinds they are.
+
+    Of animals, the recordings themselves, less those that the language model is examined with: the clips are arranged
+    from recordings of which others are held out.
+    """
+    clips, kinds = open_clips(data / "clips"), load_kinds()
+    number = {kind.name: i for i, kind in enumerate(kinds)}
+    arranged = {kind.name for kind in kinds if kind.detail.startswith("recordings:")}
+    rows = [row for row in clips.rows(held_out=False) if clips.clips[row].kind not in arranged]
     embedded = [ears.embed(clips.wave(row), RATE) for row in tqdm(rows, "sounds")]
-    return torch.stack(embedded), torch.tensor([number[clips.clips[row].kind] for row in rows])
+    labels = [number[clips.clips[row].kind] for row in rows]
+    for path, label in tqdm(labelled(recordings), "recordings"):
+        embedded.append(ears.encode([ears.load(Media("audio", path))])[0, 0])
+        labels.append(number[_bare(label)])
+    return torch.stack(embedded), torch.tensor(labels)
+
+
+def _bare(label: str) -> str:
+    return label.removeprefix("an ").removeprefix("a ")
 
 
 def learn(recall: Recall, features: Tensor, labels: Tensor, steps: int = _STEPS) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 from torch import nn
 
 from nextgpt_core.config import RecallConfig
-from nextgpt_core.evaluation.understanding import MOTIONS, names
+from nextgpt_core.evaluation.understanding import MOTIONS, held_out_files, names
+from nextgpt_core.pocket import names as names_module
 from nextgpt_core.pocket.layouts import MOVES
 from nextgpt_core.pocket.motion_phrases import briefly
 from nextgpt_core.pocket.names import fit, learn, spell, standardize
+from nextgpt_core.pocket.sounds.clips import Clip, Clips
+from nextgpt_core.pocket.sounds.kinds import load_kinds
 from nextgpt_core.projectors import Recall
 from nextgpt_core.storage import load_tensors, save_tensors
 
@@ -57,6 +62,25 @@ def test_a_name_is_spelled_in_its_tokens_embeddings():
     spelled = recall.values.weight.T.view(4, 3, 4)
     for number, ids in enumerate(([3, 1, 1], None, [4, 5, 6], [7, 8, 9])):
         assert torch.equal(spelled[number], torch.zeros(3, 4) if ids is None else table[torch.tensor(ids)])
+
+
+def test_no_recording_of_the_examination_is_heard(tmp_path, monkeypatch):
+    lines = [json.dumps({"file": f"{number}.ogg", "label": "cat"}) for number in range(20)]
+    (tmp_path / "labels.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    kept = (Clip("siren", "a siren", "", False), Clip("siren", "a siren", "", True), Clip("cat", "a cat", "", False))
+    waves = np.zeros((3, 8), np.int16)
+    monkeypatch.setattr(names_module, "open_clips", lambda _: Clips(kept, (waves,), ((0, 0), (0, 1), (0, 2))))
+    loaded = []
+    ears = SimpleNamespace(
+        embed=lambda wave, rate: torch.zeros(4),
+        load=lambda item: loaded.append(item.path.name) or torch.zeros(1),
+        encode=lambda _: torch.ones(1, 2, 4),
+    )
+    features, labels = names_module.heard(ears, tmp_path, tmp_path)
+    kinds = [kind.name for kind in load_kinds()]
+    assert [kinds[label] for label in labels] == ["siren", *["cat"] * 18]  # no clip arranged from unknown recordings
+    assert features.sum(1).tolist() == [0.0, *[4.0] * 18]
+    assert not set(loaded) & {item.media.path.name for item in held_out_files(tmp_path, "audio")}
 
 
 def test_every_motion_has_a_short_name_of_its_own():
