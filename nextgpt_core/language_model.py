@@ -78,15 +78,21 @@ class LanguageModel(nn.Module):
         signals = F.embedding((ids - self.vocabulary).clamp_min(0), self.signal_embedding).to(rows.dtype)
         return torch.where(is_signal[..., None], signals, rows)
 
-    def forward(self, rows: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, rows: Tensor, cache: Cache | None = None, present: Tensor | None = None) -> Tensor:
         """rows: (b, n, width) → hidden states after the final norm, same shape.
 
-        New rows' keys and values are appended to `cache`, whose rows stand before them.
+        New rows' keys and values are appended to `cache`, whose rows stand before them. `present` (b, cached + n) is
+        False where a row, of the cache or of these, is only there to make conversations alike long.
         """
         if self._lean and cache is None:
             return torch.stack([self._lean(sample, self._lean.new_cache()) for sample in rows])
         self.base = as_transformers(self.base)  # batches that go on are its business
-        return self.base.model(inputs_embeds=rows, past_key_values=cache, use_cache=cache is not None).last_hidden_state
+        where = {}
+        if present is not None:
+            places = (present.long().cumsum(1) - 1).clamp(min=0)
+            where = {"attention_mask": present.long(), "position_ids": places[:, -rows.shape[1] :]}
+        found = self.base.model(inputs_embeds=rows, past_key_values=cache, use_cache=cache is not None, **where)
+        return found.last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:
         """hidden: (…, width) → (…, vocabulary + signals)."""

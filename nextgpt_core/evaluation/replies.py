@@ -1,18 +1,19 @@
 """Greedy replies to many conversations at once: what routing and text are judged by, without any decoder.
 
-Conversations of equal length run through the language model together, so none is padded and each reply is the one
-that `chat` gives alone, but for rounding. A run of signal tokens is fed like any other tokens; no medium is made.
+Conversations of about equal length run through the language model together, what is short padded in front and the
+padding masked, so that each reply is the one that `chat` gives alone, but for rounding. A run of signal tokens is fed
+like any other tokens; no medium is made.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 import torch
+from torch.nn.functional import pad
 from tqdm import tqdm
 from transformers import DynamicCache
 
@@ -74,31 +75,33 @@ def greedy_replies(
     model that never heard of them.
     """
     longest = most_tokens or model.config.language_model.sampling.max_tokens
-    groups: dict[int, list[tuple[int, torch.Tensor]]] = defaultdict(list)
-    with torch.inference_mode():
-        for number, messages in enumerate(conversations):
-            rows = model.rows(model.renderer.render(messages))
-            groups[len(rows)].append((number, rows))
-        replies: dict[int, Reply] = {}
-        with tqdm(total=len(conversations), desc="replies", leave=False) as bar:
-            for group in groups.values():
-                for start in range(0, len(group), batch):
-                    some = group[start : start + batch]
-                    wanted = dict.fromkeys(MODALITIES, "auto" if media else "never")
-                    found = _run(model, torch.stack([rows for _, rows in some]), longest, wanted)
-                    replies |= {number: reply for (number, _), reply in zip(some, found, strict=True)}
-                    bar.update(len(some))
+    wanted = dict.fromkeys(MODALITIES, "auto" if media else "never")
+    replies: dict[int, Reply] = {}
+    with torch.inference_mode(), tqdm(total=len(conversations), desc="replies", leave=False) as bar:
+        asked = [model.rows(model.renderer.render(messages)) for messages in conversations]
+        ordered = sorted(range(len(asked)), key=lambda number: len(asked[number]))
+        for start in range(0, len(ordered), batch):
+            some = ordered[start : start + batch]
+            found = _run(model, [asked[number] for number in some], longest, wanted)
+            replies |= dict(zip(some, found, strict=True))
+            bar.update(len(some))
     return [replies[number] for number in range(len(conversations))]
 
 
-def _run(model: NextGPT, rows: torch.Tensor, most_tokens: int, wanted: Mapping[Modality, Wanted]) -> list[Reply]:
-    """rows: (b, n, width). A finished reply leaves the batch."""
+def _run(
+    model: NextGPT, asked: Sequence[torch.Tensor], most_tokens: int, wanted: Mapping[Modality, Wanted]
+) -> list[Reply]:
+    """asked: (n, width) each. A finished reply leaves the batch."""
     language_model, cache = model.language_model, DynamicCache()
-    grammars = [ReplyGrammar(model.signals, wanted) for _ in rows]
-    drawn: list[list[int]] = [[] for _ in rows]
-    forced: list[list[int]] = [[] for _ in rows]
-    going = list(range(len(rows)))
-    hidden = language_model(rows, cache=cache)[:, -1]
+    grammars = [ReplyGrammar(model.signals, wanted) for _ in asked]
+    drawn: list[list[int]] = [[] for _ in asked]
+    forced: list[list[int]] = [[] for _ in asked]
+    going = list(range(len(asked)))
+    width = max(map(len, asked))
+    rows = torch.stack([pad(rows, (0, 0, width - len(rows), 0)) for rows in asked])
+    present = torch.tensor([[place >= width - len(rows) for place in range(width)] for rows in asked])
+    present = present.to(rows.device)
+    hidden = language_model(rows, cache, present)[:, -1]
     for _ in range(most_tokens):
         logits = language_model.logits(hidden).float().cpu()
         staying = []
@@ -115,10 +118,13 @@ def _run(model: NextGPT, rows: torch.Tensor, most_tokens: int, wanted: Mapping[M
         if not staying:
             break
         if len(staying) < len(going):
-            cache.batch_select_indices(torch.tensor(staying, device=rows.device))
+            places = torch.tensor(staying, device=rows.device)
+            cache.batch_select_indices(places)
+            present = present[places]
         going = [going[place] for place in staying]
         tokens = torch.tensor([drawn[which][-1] for which in going], device=rows.device)
-        hidden = language_model(language_model.embed(tokens)[:, None], cache=cache)[:, -1]
+        present = pad(present, (0, 1), value=True)
+        hidden = language_model(language_model.embed(tokens)[:, None], cache, present)[:, -1]
     return [_reply(model, tokens) for tokens in drawn]
 
 

@@ -23,6 +23,7 @@ from nextgpt_core.pocket.autoencoder_task import to_pictures
 from nextgpt_core.pocket.clip_data import (
     build_animation_shard,
     build_clip_shards,
+    build_frame_shards,
     draw_clip,
     draw_clips,
     film_strips,
@@ -35,12 +36,13 @@ from nextgpt_core.pocket.layouts import CONCEPTS
 from nextgpt_core.pocket.sketch_command import open_drawn
 from nextgpt_core.pocket.sketch_task import Drawn, PainterTask
 from nextgpt_core.pocket.training import Plan, train
-from nextgpt_core.pocket.video_task import FrameTask, freeze_shared, new_video_unet, wake, write_video_decoder
+from nextgpt_core.pocket.video_task import FrameTask, new_video_unet, of_frames, write_video_decoder
 
 SETTINGS = {"steps": 4, "guidance_scale": 1.0, "noise": 0.3, "shared_noise": 0.9,
             "height": 256, "width": 256, "frames": FRAMES, "fps": FPS}  # fmt: skip
-PAINTING = Plan(1000, 256, 7e-4, warmup=30, average=0.99)
-FRAMING = Plan(480, 32, 4e-4, warmup=30, average=0.99)
+WHOLE = 6  # shards of whole clips, for the layers along time
+PAINTING = Plan(4000, 96, 5e-4, warmup=30, average=0.995)
+FRAMING = Plan(600, 32, 4e-4, warmup=30, average=0.99)
 SAMPLES = ("a rocket flying up", "a red car driving from left to right", "an apple spinning", "an animated ghost")
 
 
@@ -64,19 +66,23 @@ def train_clips(
 ) -> None:
     """Trains on latents of the picture decoder's autoencoder and writes the decoder to `out` at every save.
 
-    It starts from the picture decoder, or goes on from the clip decoder in `start`.
+    It starts from the picture decoder, or goes on from the clip decoder in `start`. A plan of no minutes leaves the
+    layers along time as identities.
     """
-    autoencoder = load_component(image_folder, "vae")
+    autoencoder, runs = load_component(image_folder, "vae"), folder / "runs"
+    frames = open_drawn(build_frame_shards(folder, autoencoder, condition, shards), condition.length)
+    frame_unet = load_component(image_folder, "unet")
+    if start is not None:
+        frame_unet = of_frames(load_component(start, "unet"), frame_unet)
+    sitting = "" if start is None else f"-from-{start.name}"
+    train_painter(runs / f"clips-painter{sitting}", autoencoder, condition, frames, frame_unet.sketch.painter)
+    train_frames(runs / f"clips-frames{sitting}", autoencoder, condition, frames, frame_unet)
+    unet = new_video_unet(frame_unet)
+    if not plan.minutes:
+        write_video_decoder(out, unet, image_folder)
+        return
     build_animation_shard(folder, autoencoder, condition)
-    clips = open_drawn(build_clip_shards(folder, autoencoder, condition, shards), condition.length)
-    runs = folder / "runs"
-    if start is None:
-        frame_unet = load_component(image_folder, "unet")
-        train_painter(runs / "clips-painter", autoencoder, condition, clips, frame_unet.sketch.painter)
-        train_frames(runs / "clips-frames", autoencoder, condition, clips, frame_unet)
-        unet = new_video_unet(frame_unet)
-    else:
-        unet = freeze_shared(wake(load_component(start, "unet")))
+    clips = open_drawn(build_clip_shards(folder, autoencoder, condition, WHOLE), condition.length)
     prompts = condition.embed(list(SAMPLES))
 
     def write(network: nn.Module, _: Path) -> None:
@@ -90,7 +96,7 @@ def train_clips(
     weights = autoencoder.channel_effects().sqrt()
     rows = torch.arange(len(clips.shards))
     task = DenoiserTask(unet, clips.shards, rows, weights, write, draw, SETTINGS["shared_noise"])
-    train(task, runs / ("clips" if start is None else f"clips-from-{start.name}"), plan)
+    train(task, runs / f"clips{sitting}", plan)
 
 
 def train_painter(

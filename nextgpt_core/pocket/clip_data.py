@@ -21,11 +21,12 @@ from tqdm import tqdm
 from nextgpt_core.decoders.autoencoder import PocketAutoencoder
 from nextgpt_core.decoders.sentence_condition import SentenceCondition
 from nextgpt_core.pocket.animations import captions, find_animations, read_animation, shown
-from nextgpt_core.pocket.clips import FPS, Clip, ClipSampler, render_clip
+from nextgpt_core.pocket.clips import FPS, FRAMES, Clip, ClipSampler, render_clip
 from nextgpt_core.pocket.images import encode_pictures, open_sprites
 from nextgpt_core.pocket.shards import write_shard
 
 SHARD = 500  # clips a shard
+FRAMES_OF, _APART = 3, 2000  # frames of a clip where many clips count, and the first number of such shards
 _TOLD = 2  # captions of each animation
 
 
@@ -55,6 +56,24 @@ def build_clip_shards(
     return root
 
 
+def build_frame_shards(
+    folder: Path, autoencoder: PocketAutoencoder, condition: SentenceCondition, shards: int, processes: int = 2
+) -> Path:
+    """`shards` · 5,000 composed clips of which three frames are drawn: to see many things, not how they go on."""
+    root = folder / "clips" / "frames"
+    with ProcessPoolExecutor(processes) as pool:
+        for number in range(shards):
+            if not (root / f"{number:04d}").is_dir():
+                clips, rng = draw_clips(folder, _APART + number, 10 * SHARD), Random(f"frames {number}")
+                shown = [tuple(sorted(rng.sample(range(FRAMES), FRAMES_OF))) for _ in clips]
+                drawn = pool.map(partial(draw_clip, folder), clips, shown, chunksize=32)
+                latents = encode_clips(autoencoder, tqdm(drawn, f"frames {number}", len(clips), unit="clip"), 16)
+                lines = [clip.to_json(frames) for clip, frames in zip(clips, shown, strict=True)]
+                captions = [clip.scene.caption for clip in clips]
+                write_shard(root / f"{number:04d}", latents, condition.embed_all(captions), lines)
+    return root
+
+
 def build_animation_shard(
     folder: Path, autoencoder: PocketAutoencoder, condition: SentenceCondition, processes: int = 2
 ) -> None:
@@ -72,8 +91,8 @@ def build_animation_shard(
         write_shard(shard, np.concatenate([latents] * _TOLD), condition.embed_all(words), lines)
 
 
-def draw_clip(folder: Path, clip: Clip) -> np.ndarray:
-    return render_clip(clip, *open_sprites(folder))
+def draw_clip(folder: Path, clip: Clip, shown: Sequence[int] | None = None) -> np.ndarray:
+    return render_clip(clip, *open_sprites(folder), shown=shown)
 
 
 def encode_clips(autoencoder: PocketAutoencoder, clips: Iterable[np.ndarray], batch: int = 4) -> np.ndarray:

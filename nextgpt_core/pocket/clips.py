@@ -38,8 +38,10 @@ class Clip:
     scene: Scene
     motion: Motion
 
-    def to_json(self) -> str:
-        return json.dumps({"scene": asdict(self.scene), "motion": asdict(self.motion)}, ensure_ascii=False)
+    def to_json(self, frames: Sequence[int] | None = None) -> str:
+        """With the numbers of its `frames` where not all of them are kept beside it."""
+        values = {"scene": asdict(self.scene), "motion": asdict(self.motion)}
+        return json.dumps(values | ({"frames": frames} if frames else {}), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str) -> Clip:
@@ -128,11 +130,15 @@ def follow_items(
 
 
 def render_clip(
-    clip: Clip, sprites: Sprites, hues: dict[tuple[str, str], float | None], frames: int = FRAMES
+    clip: Clip,
+    sprites: Sprites,
+    hues: dict[tuple[str, str], float | None],
+    frames: int = FRAMES,
+    shown: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """The frames, (frames, 256, 256, 3) uint8."""
+    """The frames, (frames, 256, 256, 3) uint8, or of them those whose numbers are `shown`."""
     motion, painters = clip.motion, [_Painter(item, sprites, hues) for item in clip.scene.items]
-    times = [number / (frames - 1) for number in range(frames)]
+    times = [number / (frames - 1) for number in (range(frames) if shown is None else shown)]
     if motion.kind in CAMERA:  # the world stays as it is, and the window moves
         world = _painted(_background(clip.scene, _WORLD), painters, Pose())
         pictures = [_seen(world, window(motion, time)) for time in times]

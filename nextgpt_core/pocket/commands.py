@@ -51,7 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pictures", type=int, default=2, help="arrays of 4,000 for the autoencoder (2)")
     parser.add_argument("--image", type=Path, help="for clips: the picture decoder to share weights with")
-    parser.add_argument("--shards", type=int, default=10, help="shards of 4,000 pictures, 500 clips, 1,000 sounds (10)")
+    parser.add_argument(
+        "--shards",
+        type=int,
+        default=10,
+        help="shards of 4,000 pictures, three frames of 5,000 clips, 1,000 sounds (10)",
+    )
     parser.add_argument("--autoencoder-minutes", type=float, default=30)
     parser.add_argument("--denoiser-minutes", type=float, default=90)
     parser.add_argument("--recordings", type=Path, metavar="DIR", help="for sounds: animals, with labels.jsonl")

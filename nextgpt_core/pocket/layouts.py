@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +47,7 @@ class Labels:
     facing: Tensor
     place: Tensor
     motions: list[Motion | None]
+    frames: list[Sequence[int]]  # numbers of those that the row's latents hold
 
     def layout(self, rows: Tensor, contents: Tensor) -> Layout:
         """The layouts of rows (b,), with the contents (concepts, width) of `CONCEPTS`."""
@@ -81,12 +82,13 @@ class Labels:
 
 def read_labels(lines: Iterable[str]) -> Labels:
     """Of shards' lines of JSON, `Scene`s and `Clip`s."""
-    scenes, motions = [], []
+    scenes, motions, frames = [], [], []
     for line in lines:
         values = json.loads(line)
         moving = "motion" in values
         scenes.append(Scene.from_json(json.dumps(values["scene"]) if moving else line))
         motions.append(Motion(**values["motion"]) if values.get("motion") else None)
+        frames.append(values.get("frames", range(FRAMES)))
     count = len(scenes)
     background = [_BACKGROUNDS[s.background, s.time if s.background in PLACES else TIMES[0]] for s in scenes]
     moves = [None if m is None else (m.kind, m.direction, m.pace) for m in motions]
@@ -102,7 +104,7 @@ def read_labels(lines: Iterable[str]) -> Labels:
         torch.tensor([STYLES[s.items[0].style] if s.items else 0 for s in scenes]),
         torch.tensor([_MOTIONS[move] for move in moves]),
         present, concept, colour, facing, place,
-        motions,
+        motions, frames,
     )  # fmt: skip
 
 

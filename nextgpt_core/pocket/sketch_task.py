@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nextgpt_core.decoders.layout import AT_REST, SHARPNESS, Layout, LayoutPainter, LayoutReader
-from nextgpt_core.decoders.sketch_unet import FRAMES, Sketch
+from nextgpt_core.decoders.sketch_unet import Sketch
 from nextgpt_core.pocket.denoiser_task import disturb
 from nextgpt_core.pocket.layouts import Labels, poses
 from nextgpt_core.pocket.shards import Shards
@@ -35,11 +35,13 @@ class Drawn:
 
 
 def draw_frames(clips: Drawn, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """A frame of each clip, any one: latents (b, channels, h, w) and poses (b, 1, 10)."""
-    frames = torch.randint(0, FRAMES, (len(rows),))
+    """A frame of each clip, any one of those that are kept: latents (b, channels, h, w) and poses (b, 1, 10)."""
+    kept = [clips.labels.frames[row] for row in rows.tolist()]
+    picked = torch.tensor([int(torch.randint(len(frames), ())) for frames in kept])
+    numbers = [frames[i] for frames, i in zip(kept, picked.tolist(), strict=True)]
     motions = [clips.labels.motions[row] for row in rows.tolist()]
-    now = [poses(motion)[frame] for motion, frame in zip(motions, frames.tolist(), strict=True)]
-    return clips.shards.read_latents(rows, frames), torch.stack(now)[:, None]
+    now = [poses(motion)[number] for motion, number in zip(motions, numbers, strict=True)]
+    return clips.shards.read_latents(rows, picked), torch.stack(now)[:, None]
 
 
 class ReaderTask:

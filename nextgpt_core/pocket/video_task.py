@@ -103,17 +103,17 @@ def new_video_unet(image_unet: UNet2DConditionModel) -> UNet3DConditionModel:
     return freeze_shared(unet)
 
 
+def of_frames(unet: UNet3DConditionModel, image_unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Makes `image_unet` what `unet` is to single frames: `new_video_unet` backwards, less the layers along time."""
+    state = unet.state_dict()
+    image_unet.load_state_dict({name: state[name].view_as(value) for name, value in image_unet.state_dict().items()})
+    return image_unet
+
+
 def freeze_shared(unet: UNet3DConditionModel) -> UNet3DConditionModel:
     """Leaves only what is trained, and stored with the clip decoder, open to training."""
     for name, parameter in unet.named_parameters():
         parameter.requires_grad_(any(part in name for part in _TRAINED))
-    return unet
-
-
-def wake(unet: UNet3DConditionModel) -> UNet3DConditionModel:
-    """Draws anew what `write_video_decoder` has left out, for there is no learning from nothing but zeros."""
-    for layer in _idle(unet):
-        layer.reset_parameters()
     return unet
 
 
