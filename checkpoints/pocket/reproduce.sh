@@ -13,9 +13,9 @@ nextgpt() { .venv/bin/python -m nextgpt_core "$@"; }
 
 nextgpt data images --shards 20 --autoencoder-minutes 45 --denoiser-minutes 60 --out "$out/decoders/image" # 4 h 30 min:
 #   shards 40 min, autoencoder 45, captions 10, reader 20, painter 75, its errors 5, denoiser 60
-# Of the shipped clip decoder the layers along time are untrained: 11 minutes of them did harm (its card, which also says on how
-# many more clips its painter learned).
-nextgpt data clips --shards 6 --batch 48 --denoiser-minutes 60 --image "$out/decoders/image" # painter 30 min, frames 15, the rest untried
+# Of the shipped clip decoder the layers along time are untrained: 11 minutes of them did harm (its card). Its painter and UNet
+# went on from an earlier version twice.
+nextgpt data clips --shards 9 --denoiser-minutes 0 --image "$out/decoders/image" # 35 min: frames 14, painter 14, UNet 7
 nextgpt data sounds --shards 4 --steps 0 2600 --recordings "$sounds" --out "$out/decoders/audio" # 70 min
 
 cp "$here/config.json" "$out"
