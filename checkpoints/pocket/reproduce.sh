@@ -20,15 +20,15 @@ nextgpt data sounds --shards 4 --steps 0 2600 --recordings "$sounds" --out "$out
 
 cp "$here/config.json" "$out"
 nextgpt start --checkpoint "$out" --out "$out/start" --photos "$photos" --sounds "$sounds" # 30 min, nearly all of it reading
-nextgpt dialogues --out "$data" --photos "$photos" --sounds "$sounds" # 15 min
+nextgpt dialogues --out "$data" --photos "$photos" --sounds "$sounds" --clips 1500 --pictures 2500 --count 20000 # 12 min
 nextgpt train decode --checkpoint "$out/start" --out "$out/decode" --steps 92 --batch 40 --rate 1.5 \
     --data "$data/captions.jsonl" # 25 min
 blend() { # NAME=WEIGHT … as files of $data
     for part in "$@"; do echo "$data/${part%=*}.jsonl=${part#*=}"; done
 }
-nextgpt train instruct --checkpoint "$out/decode" --out "$out/instruct" --steps 1050 --group-rates input=0 --longest 560 \
-    --data $(blend files=.24 announced=.18 several=.15 words=.12 single=.09 talk=.08 pairs=.05 follow_up=.04 replay=.03 captions=.02) # 3 h
-nextgpt train project --checkpoint "$out/instruct" --out "$out/project" --steps 800 --batch 128 --conversations 10850 \
-    --longest 400 --bits 6 --data $(blend single=.25 pairs=.25 captions=.2 several=.15 announced=.05 follow_up=.05 words=.05) # 70 min
+nextgpt train instruct --checkpoint "$out/decode" --out "$out/instruct" --steps 3000 --batch 8 --rate .75 --group-rates input=0 --longest 560 \
+    --data $(blend files=.21 announced=.17 people=.17 several=.12 words=.12 talk=.06 single=.05 follow_up=.04 replay=.04 pairs=.02) # 4 h
+nextgpt train project --checkpoint "$out/instruct" --out "$out/project" --steps 800 --batch 128 --conversations 8192 --longest 400 --bits 6 \
+    --data $(blend single=.22 pairs=.22 captions=.2 several=.14 people=.1 announced=.04 follow_up=.04 words=.04) # 70 min
 cp "$out/project/trained.safetensors" "$out"
 nextgpt evaluate --checkpoint "$out" --photos "$photos" --sounds "$sounds" --html "$out/report.html"

@@ -18,7 +18,7 @@ from nextgpt_core.conversation import Modality
 from nextgpt_core.decoders import build_decoder
 from nextgpt_core.encoders.efficientnet import EfficientNetLite2
 from nextgpt_core.evaluation import routing
-from nextgpt_core.evaluation.replies import load_for_judging
+from nextgpt_core.evaluation.replies import load_for_judging, load_untouched
 from nextgpt_core.lean_llama import packs
 from nextgpt_core.weights import cache_folder, resolve
 
@@ -113,7 +113,7 @@ def _sources(args: argparse.Namespace, work: str) -> Sources:
 def _text(args: argparse.Namespace) -> dict[str, object]:
     from nextgpt_core.evaluation import plain_text
 
-    untouched = checkpoint.build(args.checkpoint, load_config(args.checkpoint), args.device).eval()
+    untouched = load_untouched(args.checkpoint, args.device)
     return plain_text.evaluate_text(load_for_judging(args.checkpoint, args.device), untouched)
 
 

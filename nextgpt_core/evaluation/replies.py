@@ -18,6 +18,7 @@ from tqdm import tqdm
 from transformers import DynamicCache
 
 from nextgpt_core import checkpoint
+from nextgpt_core.config import load_config
 from nextgpt_core.conversation import MODALITIES, Message, Modality, Wanted
 from nextgpt_core.model import NextGPT
 from nextgpt_core.signals import ReplyGrammar
@@ -59,6 +60,13 @@ def load_for_judging(folder: Path, device: str = "auto") -> NextGPT:
     """
     model = checkpoint.load(folder, device, training=True).eval()
     model.language_model.merge_lora()
+    return model.requires_grad_(False)
+
+
+def load_untouched(folder: Path, device: str = "auto") -> NextGPT:
+    """The model that a folder's was made from, to be asked the same."""
+    model = checkpoint.build(folder, load_config(folder), device).eval()
+    model.language_model.merge_lora()  # which adds nothing yet, but computes in float32
     return model.requires_grad_(False)
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nextgpt_core import checkpoint
 from nextgpt_core.conversation import MODALITIES, Media, Modality
 from nextgpt_core.decoders import Decoder
 from nextgpt_core.evaluation import images, plain_text, routing, sounds, understanding, videos
 from nextgpt_core.evaluation.alignment import ThroughLanguageModel, evaluate_alignment
+from nextgpt_core.evaluation.replies import load_untouched
 from nextgpt_core.model import NextGPT
 
 _EXAMPLES: dict[Modality, tuple[str, ...]] = {
@@ -52,7 +52,7 @@ class Report:
 def evaluate_all(model: NextGPT, sources: Sources) -> Report:
     not_judged: dict[str, str] = {}
     made = routing.evaluate_routing(model, routing.some_prompts(sources.prompts))
-    untouched = checkpoint.build(model.folder, model.config, str(model.device)).eval()
+    untouched = load_untouched(model.folder, str(model.device))
     text = plain_text.evaluate_text(model, untouched)
     del untouched
     figures = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ from nextgpt_core.pocket.catalog import load_catalog
 from nextgpt_core.pocket.clips import FRAMES, Clip, ClipSampler, render_clip
 from nextgpt_core.pocket.colours import dominant_hue
 from nextgpt_core.pocket.holdout import motion_held_out
+from nextgpt_core.pocket.layouts import poses
 from nextgpt_core.pocket.motion import CAMERA, DIRECTIONS, PACES, Motion, pose, window
 from nextgpt_core.pocket.scenes import Item, Scene
 from nextgpt_core.pocket.shards import Shards, write_shard
+from nextgpt_core.pocket.sketch_command import open_drawn
+from nextgpt_core.pocket.sketch_task import draw_frames
 from tests.pocket.test_training import tiny_autoencoder
 from tests.pocket.worlds import disc_sprites
 
@@ -178,3 +182,51 @@ def test_sheets_hold_a_row_a_clip_and_move(tmp_path):
     with Image.open(tmp_path / "sheet.webp") as moving:
         assert moving.size == (64, 64)
         assert moving.n_frames > 1
+
+
+def test_a_frame_that_is_kept_is_the_one_that_its_number_says(world, clips):
+    for clip in clips[:12]:
+        whole, some = render_clip(clip, *world), render_clip(clip, *world, shown=(2, 9, 15))
+        np.testing.assert_array_equal(some, whole[[2, 9, 15]])
+
+
+def test_three_frames_of_many_clips_are_kept_with_their_poses(world, tmp_path, monkeypatch):
+    """The latents of a frame tell its number here, so that a pose of another frame would show."""
+    monkeypatch.setattr(clip_data, "SHARD", 2)
+    monkeypatch.setattr(clip_data, "open_sprites", lambda _: world)
+    monkeypatch.setattr(clip_data, "ProcessPoolExecutor", InOneProcess)
+    monkeypatch.setattr(clip_data, "render_clip", lambda clip, *_, shown: np.array(shown)[:, None])
+    monkeypatch.setattr(
+        clip_data,
+        "encode_pictures",
+        lambda _, numbers: np.broadcast_to(numbers[:, :, None, None], (len(numbers), 4, 2, 2)),
+    )
+    condition = SimpleNamespace(embed_all=lambda captions: torch.ones(len(captions), 3, 5))
+    root = clip_data.build_frame_shards(tmp_path, None, condition, 2, processes=1)
+    kept = open_drawn(root, 3)
+    assert len(kept.shards) == 40 and all(len(set(frames)) == 3 for frames in kept.labels.frames)
+    rows = torch.arange(40)
+    latents, told = draw_frames(kept, rows)
+    for row, latent, now in zip(rows.tolist(), latents, told, strict=True):
+        number = int(latent[0, 0, 0])
+        assert (latent == number).all() and number in kept.labels.frames[row]
+        torch.testing.assert_close(now[0], poses(kept.labels.motions[row])[number])
+    before = [(path, path.stat().st_mtime_ns) for path in sorted(root.rglob("*.npy"))]
+    clip_data.build_frame_shards(tmp_path, None, condition, 2, processes=1)
+    assert before == [(path, path.stat().st_mtime_ns) for path in sorted(root.rglob("*.npy"))]
+
+
+class InOneProcess:
+    """In a pool's place: what a test has put in for drawing is not to be had in another process."""
+
+    def __init__(self, _: int) -> None:
+        pass
+
+    def __enter__(self) -> InOneProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map(self, draw, *items, chunksize):
+        return map(draw, *items)
