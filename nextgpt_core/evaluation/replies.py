@@ -66,7 +66,7 @@ def load_for_judging(folder: Path, device: str = "auto") -> NextGPT:
 def load_untouched(folder: Path, device: str = "auto") -> NextGPT:
     """The model that a folder's was made from, to be asked the same."""
     model = checkpoint.build(folder, load_config(folder), device).eval()
-    model.language_model.merge_lora()  # which adds nothing yet, but computes in float32
+    model.language_model.merge_lora()  # it adds nothing yet, but in float32 would not go with a base in 16 bits
     return model.requires_grad_(False)
 
 
