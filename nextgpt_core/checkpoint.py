@@ -106,7 +106,9 @@ def trained_tensors(model: NextGPT) -> dict[str, Tensor]:
     if model.config.language_model.vocabulary:
         tensors |= {f"language_model.base.{name}": language_model.base.get_parameter(name) for name in TABLES}
     for group in ("input_projectors", "output_projectors"):
-        tensors |= {f"{group}.{name}": value for name, value in getattr(model, group).named_parameters()}
+        tensors |= {
+            f"{group}.{name}": value for name, value in getattr(model, group).state_dict(keep_vars=True).items()
+        }
     return tensors
 
 

@@ -94,14 +94,17 @@ class EncoderConfig:
 class RecallConfig:
     """Something that is recognised among `entries` known ones (see `projectors.Recall`).
 
-    It looks at `columns` (first, end) of an item's first row, through one layer of `hidden` units if there are any, and
-    is said in the place of the item's row `row`, if it has so many.
+    It looks at `columns` (first, end) of an item's first row, through one layer of `hidden` units if there are any, or
+    through a linear map of rank `rank`, and is said in the place of the item's row `row`, if it has so many. The first
+    entries are those whose shares the encoder tells itself, in the columns `known`.
     """
 
     entries: int
     columns: tuple[int, int]
     row: int = 0
     hidden: int = 0
+    rank: int = 0
+    known: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class MultimodalLanguageModel(nn.Module):
                     language_model.width,
                     projector.tokens,
                     projector.recalls,
+                    language_model.embed,
                 )
                 for name, projector in config.input_projectors.items()
             }

@@ -5,26 +5,35 @@ Both are built from sizes alone; which encoder or decoder stands at the other si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from nextgpt_core.config import OutputProjectorConfig, RecallConfig
 
+_LEAST = 1e-9  # of a share whose logarithm is taken
+
 
 class InputProjector(nn.Module):
     """A linear map, as in the paper; each feature row becomes `tokens` rows of the language model.
 
     A small language model learns from few pictures to say what a linear map of features shows, but it can read. So
-    `recalls` tell it in words.
+    `recalls` tell it in words, which `embed` makes rows of: ids (…) → (…, width).
     """
 
-    def __init__(self, dim: int, width: int, tokens: int = 1, recalls: Sequence[RecallConfig] = ()) -> None:
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        tokens: int = 1,
+        recalls: Sequence[RecallConfig] = (),
+        embed: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         super().__init__()
         self.tokens = tokens
         self.linear = nn.Linear(dim, tokens * width)
-        self.recalls = nn.ModuleList(Recall(recall, tokens * width) for recall in recalls)
+        self.recalls = nn.ModuleList(Recall(recall, tokens, embed) for recall in recalls)
 
     def forward(self, features: Tensor) -> Tensor:
         """features: (b, rows, dim) → (b, rows · tokens, width)."""
@@ -39,27 +48,38 @@ class InputProjector(nn.Module):
 class Recall(nn.Module):
     """Recognises one of many known things, and says what it is as surely as it is recognised.
 
-    `keys` tell the things apart by features less their `mean`, times their `scale`, both (seen,); a softmax makes
-    shares of it, and each entry's value is what the language model is to read, as a rule its name's embeddings.
+    `keys` tell the things apart by features less their `mean`, times their `scale`, both (seen,); a softmax, which they
+    share with what is known already, makes shares of it. `names` (entries, tokens) are the tokens that the language
+    model is to read of each, −1 for none.
     """
 
-    def __init__(self, config: RecallConfig, width: int) -> None:
+    def __init__(self, config: RecallConfig, tokens: int, embed: Callable[[Tensor], Tensor] | None = None) -> None:
         super().__init__()
         self.row, self.entries, self._columns = config.row, config.entries, slice(*config.columns)
+        self._known, self._embed = config.known and slice(*config.known), embed
         seen = config.columns[1] - config.columns[0]
         self.mean, self.scale = nn.Parameter(torch.zeros(seen)), nn.Parameter(torch.ones(seen))
-        hidden = (nn.Linear(seen, config.hidden), nn.GELU()) if config.hidden else ()
-        self.keys = nn.Sequential(*hidden, nn.Linear(config.hidden or seen, config.entries))
-        self.values = nn.Linear(config.entries, width, bias=False)
+        first: tuple[nn.Module, ...] = ()
+        if config.hidden:
+            first = (nn.Linear(seen, config.hidden), nn.GELU())
+        elif config.rank:
+            first = (nn.Linear(seen, config.rank, bias=False),)
+        known = config.known[1] - config.known[0] if config.known else 0
+        self.keys = nn.Sequential(*first, nn.Linear(config.hidden or config.rank or seen, config.entries - known))
+        self.register_buffer("names", torch.full((config.entries, tokens), -1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """features: (b, dim), of items' first rows → (b, width)."""
-        return self.values(self.recognise(features))
+        """features: (b, dim), of items' first rows → (b, tokens · width)."""
+        with torch.no_grad():
+            spelled = self._embed(self.names.clamp(min=0)) * (self.names >= 0)[..., None]
+        return self.recognise(features) @ spelled.flatten(1).to(features.dtype)
 
     def recognise(self, features: Tensor) -> Tensor:
         """The shares of all entries, (b, entries)."""
-        seen = (features[:, self._columns] - self.mean) * self.scale
-        return self.keys(seen).float().softmax(-1).to(features.dtype)
+        logits = self.keys((features[:, self._columns] - self.mean) * self.scale).float()
+        if self._known:
+            logits = torch.cat([features[:, self._known].float().clamp(min=_LEAST).log(), logits], 1)
+        return logits.softmax(-1).to(features.dtype)
 
 
 class OutputProjector(nn.Module):

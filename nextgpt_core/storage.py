@@ -25,12 +25,18 @@ Bits = int | Mapping[str, int]  # of a weight: one number, or numbers by how nam
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, bits: Bits = 16) -> None:
-    """Writes `tensors` with `bits` 32, 16, 8 or 6 each; with 8 and 6, one-dimensional tensors are kept in 16."""
+    """Writes `tensors` with `bits` 32, 16, 8 or 6 each; with 8 and 6, one-dimensional tensors are kept in 16.
+
+    Integers are stored as such.
+    """
     by_name = {"": bits} if isinstance(bits, int) else bits
     if unknown := set(by_name.values()) - {6, 8, 16, 32}:
         raise ValueError(f"bits is {unknown.pop()}; weights are stored in 6, 8, 16 or 32.")
     stored: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            stored[name] = tensor.detach().to("cpu", torch.int32).contiguous()
+            continue
         tensor = tensor.detach().to("cpu", torch.float32)
         its_bits = by_name[max((start for start in by_name if name.startswith(start)), key=len)]
         if its_bits <= 8 and tensor.ndim >= 2 and not tensor.any():

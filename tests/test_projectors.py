@@ -23,22 +23,26 @@ def test_without_recalls_it_is_a_linear_map_of_each_row():
     torch.testing.assert_close(projector(features), expected)
 
 
+def embed(ids: torch.Tensor) -> torch.Tensor:
+    """(…) → (…, WIDTH), a row of its own for each id."""
+    return torch.randn(50, WIDTH, generator=torch.Generator().manual_seed(1))[ids]
+
+
 @torch.no_grad()
 def test_what_is_recognised_in_the_first_row_is_said_in_its_own():
     torch.manual_seed(0)
     recalls = (RecallConfig(3, (0, 4)), RecallConfig(6, (4, 7), row=1, hidden=8))
-    projector, features = InputProjector(DIM, WIDTH, TOKENS, recalls), torch.randn(2, 2, DIM)
+    projector, features = InputProjector(DIM, WIDTH, TOKENS, recalls, embed), torch.randn(2, 2, DIM)
     things, motions = projector.recalls
-    assert [tuple(p.shape) for p in things.parameters()] == [(4,), (4,), (3, 4), (3,), (TOKENS * WIDTH, 3)]
-    for recall in (things, motions):
+    assert [tuple(p.shape) for p in things.parameters()] == [(4,), (4,), (3, 4), (3,)]
+    said = []
+    for recall, columns in ((things, slice(0, 4)), (motions, slice(4, 7))):
         recall.mean.normal_()
         recall.scale.uniform_(0.5, 2)
-    said = [
-        (recall.keys((features[:, 0, columns] - recall.mean) * recall.scale).softmax(-1) @ recall.values.weight.T).view(
-            2, TOKENS, WIDTH
-        )
-        for recall, columns in ((things, slice(0, 4)), (motions, slice(4, 7)))
-    ]
+        recall.names[1:] = torch.randint(50, (recall.entries - 1, TOKENS))  # the first says nothing
+        values = torch.cat([torch.zeros(1, TOKENS, WIDTH), embed(recall.names[1:])])
+        shares = recall.keys((features[:, 0, columns] - recall.mean) * recall.scale).softmax(-1)
+        said.append(torch.einsum("be,etw->btw", shares, values))
     bare = InputProjector(DIM, WIDTH, TOKENS)
     bare.load_state_dict({name: value for name, value in projector.state_dict().items() if "recalls" not in name})
     torch.testing.assert_close(projector(features), bare(features) + torch.cat(said, 1))
@@ -48,9 +52,21 @@ def test_what_is_recognised_in_the_first_row_is_said_in_its_own():
 
 @torch.no_grad()
 def test_who_is_sure_says_one_entry_and_who_is_not_a_mixture():
-    projector = InputProjector(DIM, WIDTH, 1, (RecallConfig(3, (0, 3)),))
+    projector = InputProjector(DIM, WIDTH, 1, (RecallConfig(3, (0, 3)),), embed)
     (recall,) = projector.recalls
+    recall.names[:] = torch.tensor([[7], [8], [9]])
     recall.keys[0].weight.copy_(100 * torch.eye(3))
     recall.keys[0].bias.zero_()
-    torch.testing.assert_close(recall(torch.eye(DIM)[1:2]), recall.values.weight[:, 1:2].T)
-    torch.testing.assert_close(recall(torch.zeros(1, DIM)), recall.values.weight.mean(1)[None])
+    torch.testing.assert_close(recall(torch.eye(DIM)[1:2]), embed(torch.tensor([8])))
+    torch.testing.assert_close(recall(torch.zeros(1, DIM)), embed(torch.tensor([7, 8, 9])).mean(0)[None])
+
+
+@torch.no_grad()
+def test_what_the_encoder_knows_itself_comes_first_in_the_same_softmax():
+    (recall,) = InputProjector(DIM, WIDTH, 1, (RecallConfig(5, (0, 3), rank=2, known=(3, 5)),), embed).recalls
+    assert [tuple(p.shape) for p in recall.keys.parameters()] == [(2, 3), (3, 2), (3,)]
+    features = torch.cat([torch.randn(4, 3), torch.tensor([[0.9, 0.1]]).expand(4, 2), torch.zeros(4, 2)], 1)
+    mass = recall.keys(features[:, :3]).exp()
+    torch.testing.assert_close(recall.recognise(features)[:, :2], features[:, 3:5] / (1 + mass.sum(1, keepdim=True)))
+    torch.testing.assert_close(recall.recognise(features)[:, 2:], mass / (1 + mass.sum(1, keepdim=True)))
+    assert recall.recognise(torch.zeros(1, DIM)).isfinite().all()

@@ -3,7 +3,7 @@
 # usage, from the project's root: checkpoints/pocket/reproduce.sh PHOTOS SOUNDS [OUT]
 #   PHOTOS, SOUNDS: folders with labels.jsonl, see the card beside this script
 # What is there is kept and what was stopped goes on, so it may be started again. Times are those that such a step took
-# for these weights on one core of the two that we have, some six hours in all. The steps ran one by one over several
+# for these weights on one core of the two that we have, some ten hours in all. The steps ran one by one over several
 # days, some of them from scratch scripts that call the same code (the cards say which): nobody has run this script
 # from end to end.
 set -euo pipefail
@@ -16,19 +16,19 @@ nextgpt data images --shards 20 --autoencoder-minutes 45 --denoiser-minutes 60 -
 # Of the shipped clip decoder the layers along time are untrained: 11 minutes of them did harm (its card). Its painter and UNet
 # went on from an earlier version twice.
 nextgpt data clips --shards 9 --denoiser-minutes 0 --image "$out/decoders/image" # 35 min: frames 14, painter 14, UNet 7
-nextgpt data sounds --shards 4 --steps 0 2600 --recordings "$sounds" --out "$out/decoders/audio" # 70 min
+nextgpt data sounds --shards 8 --steps 5000 --recordings "$sounds" --out "$out/decoders/audio" # 55 min, 45 of them the denoiser
 
 cp "$here/config.json" "$out"
-nextgpt start --checkpoint "$out" --out "$out/start" --photos "$photos" --sounds "$sounds" # 30 min, nearly all of it reading
+nextgpt start --checkpoint "$out" --out "$out/start" --photos "$photos" --sounds "$sounds" # 50 min, nearly all of it looking
 nextgpt dialogues --out "$data" --photos "$photos" --sounds "$sounds" --clips 1500 --pictures 2500 --count 20000 # 12 min
 nextgpt train decode --checkpoint "$out/start" --out "$out/decode" --steps 92 --batch 40 --rate 1.5 \
     --data "$data/captions.jsonl" # 25 min
 blend() { # NAME=WEIGHT … as files of $data
     for part in "$@"; do echo "$data/${part%=*}.jsonl=${part#*=}"; done
 }
-nextgpt train instruct --checkpoint "$out/decode" --out "$out/instruct" --steps 3000 --batch 8 --rate .75 --group-rates input=0 --longest 560 \
-    --data $(blend files=.21 announced=.17 people=.17 several=.12 words=.12 talk=.06 single=.05 follow_up=.04 replay=.04 pairs=.02) # 4 h
+nextgpt train instruct --checkpoint "$out/decode" --out "$out/instruct" --steps 4000 --batch 8 --rate .75 --group-rates input=0 --longest 560 \
+    --data $(blend files=.22 announced=.18 people=.17 several=.14 words=.11 talk=.05 single=.04 replay=.04 follow_up=.03 pairs=.02) # 5 h 30 min
 nextgpt train project --checkpoint "$out/instruct" --out "$out/project" --steps 800 --batch 128 --conversations 8192 --longest 400 --bits 6 \
-    --data $(blend single=.22 pairs=.22 captions=.2 several=.14 people=.1 announced=.04 follow_up=.04 words=.04) # 70 min
+    --data $(blend single=.2 pairs=.2 captions=.3 several=.12 people=.09 announced=.03 follow_up=.03 words=.03) # 70 min
 cp "$out/project/trained.safetensors" "$out"
 nextgpt evaluate --checkpoint "$out" --photos "$photos" --sounds "$sounds" --html "$out/report.html"

@@ -1,37 +1,53 @@
 """Sounds, by AudioLDM's pipeline: a mel spectrogram is denoised, and a vocoder makes the waveform.
 
-What a UNet with a reader finds to be two sounds (see `sound_unet`) is made as two, and put together as waveforms.
+What a UNet with a reader finds to be two sounds (see `sound_unet`) is made as two, and put together as waveforms. Where
+it remembers examples, denoising begins from one of them in as much noise as the setting `strength` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from diffusers import AudioLDMPipeline
+import torch
+from diffusers import AudioLDMPipeline, DDIMScheduler, DiffusionPipeline
 from torch import Tensor
 
 from nextgpt_core import media
 from nextgpt_core.conversation import Media
 from nextgpt_core.decoders import OnStep
 from nextgpt_core.decoders.latent_diffusion import LatentDiffusionDecoder
+from nextgpt_core.decoders.sound_unet import EXAMPLES, Sound, SoundUNet2DConditionModel
 
 _FADE = 128  # samples
 _OVER = 0.05  # seconds in which the first of two sounds in turn goes out
 _LOUDEST = 0.95
 
 
+class LastSteps(DDIMScheduler):
+    """Walks only the last of a schedule's steps, as many as are asked for: those in its last `strength`, a share."""
+
+    strength = 1.0
+
+    def set_timesteps(self, num_inference_steps: int, device: str | torch.device | None = None) -> None:
+        super().set_timesteps(round(num_inference_steps / self.strength), device)
+        self.timesteps = self.timesteps[-num_inference_steps:]
+
+
 class AudioDecoder(LatentDiffusionDecoder):
     """`generate` gives (n,) float32 at `sampling_rate`; targets are log-mel spectrograms (b, 1, time, bins).
 
-    The condition is one row, a CLAP embedding of length 1 or ours, which the UNet takes as its class label.
+    The condition is one row, a CLAP embedding of length 1 or ours, which the UNet takes as its class label. `strength`
+    means what it does in image-to-image pipelines: with 1, and where it is not said, sounds begin from noise alone.
     """
 
     pipeline_class = AudioLDMPipeline
     callback = "callback"
     arguments = {**LatentDiffusionDecoder.arguments, "seconds": ("audio_length_in_s", float)}
+    optional_settings = (*LatentDiffusionDecoder.optional_settings, "strength")
 
     @property
     def sampling_rate(self) -> int:
@@ -47,10 +63,10 @@ class AudioDecoder(LatentDiffusionDecoder):
         self, prompt_embeds: Tensor, settings: Mapping[str, float], seed: int, on_step: OnStep | None
     ) -> np.ndarray:
         """Two sounds take the steps of both."""
-        reader, make = getattr(self.pipeline.unet, "reader", None), super()._make
-        if reader is None:
+        unet, make = self.pipeline.unet, super()._make
+        if not isinstance(unet, SoundUNet2DConditionModel):
             return make(prompt_embeds, settings, seed, on_step)
-        parts, in_turn = reader.parts(self._condition(prompt_embeds.to(self.pipeline.unet.device)))
+        parts, in_turn = unet.reader.parts(self._condition(prompt_embeds.to(unet.device)))
 
         def counted(done: int) -> OnStep | None:
             if on_step is None:
@@ -58,8 +74,27 @@ class AudioDecoder(LatentDiffusionDecoder):
             return lambda step, steps: on_step(done * steps + step, len(parts) * steps)
 
         # Seeds that nobody chooses, so that the sounds' noises have nothing to do with each other.
-        waves = [make(part.unsqueeze(1), settings, seed + (i << 32), counted(i)) for i, part in enumerate(parts)]
+        waves = [
+            make(unet.reader.asked(part)[None], settings, seed + (i << 32), counted(i), partial(self._begin, part))
+            for i, part in enumerate(parts)
+        ]
         return put_together(waves, in_turn, self.sampling_rate)
+
+    def _begin(self, sound: Sound, settings: Mapping[str, float], generator: torch.Generator) -> dict[str, Tensor]:
+        """An example of a sound in the noise that the schedule begins with; where there is none, noise alone."""
+        unet, scheduler = self.pipeline.unet, self.pipeline.scheduler
+        scheduler.strength = settings.get("strength", 1.0) if unet.memory.knows(sound) else 1.0
+        if scheduler.strength == 1:
+            return {}
+        example = unet.memory.recall(sound, int(torch.randint(EXAMPLES, (), generator=generator))).float()
+        noise = torch.randn(example.shape, generator=generator).to(example.device)
+        scheduler.set_timesteps(int(settings["steps"]))
+        return {"latents": scheduler.add_noise(example, noise, scheduler.timesteps[:1])}
+
+    def _build_pipeline(self, components: dict[str, Any]) -> DiffusionPipeline:
+        if isinstance(components["unet"], SoundUNet2DConditionModel):
+            components["scheduler"] = LastSteps.from_config(components["scheduler"].config)
+        return super()._build_pipeline(components)
 
     def _condition(self, prompt_embeds: Tensor) -> Tensor:
         return prompt_embeds.squeeze(1)

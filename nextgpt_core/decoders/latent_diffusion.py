@@ -27,9 +27,11 @@ from nextgpt_core.conversation import Media
 from nextgpt_core.decoders import OnStep
 from nextgpt_core.decoders.folder import DecoderError, component_names, load_component, load_unconditional
 from nextgpt_core.decoders.sketch_unet import Sketch
+from nextgpt_core.decoders.sound_unet import SoundReader
 from nextgpt_core.hardware import pick_dtype
 
 _TEXT = ("text_encoder", "tokenizer")
+Start = Callable[[Mapping[str, float], torch.Generator], dict[str, Tensor]]  # the pipeline's `latents`, or nothing
 
 
 class LatentDiffusionDecoder(ABC):
@@ -96,9 +98,14 @@ class LatentDiffusionDecoder(ABC):
         return self._make(prompt_embeds, {**self.settings, **(settings or {})}, seed, on_step)
 
     def _make(
-        self, prompt_embeds: Tensor, settings: Mapping[str, float], seed: int, on_step: OnStep | None
+        self,
+        prompt_embeds: Tensor,
+        settings: Mapping[str, float],
+        seed: int,
+        on_step: OnStep | None,
+        start: Start | None = None,
     ) -> np.ndarray:
-        """One run of the pipeline, with all its settings."""
+        """One run of the pipeline, with all its settings; `start` stands in for `_start`."""
         arguments = {ours: (name, kind) for ours, (name, kind) in self.arguments.items() if ours in settings}
         device, generator = self.pipeline.unet.device, torch.Generator("cpu").manual_seed(seed)
         output = self.pipeline(
@@ -106,7 +113,7 @@ class LatentDiffusionDecoder(ABC):
             negative_prompt_embeds=self._condition(self.unconditional.to(device)),
             generator=generator,
             output_type="np",
-            **self._start(settings, generator),
+            **(start or self._start)(settings, generator),
             **{name: kind(settings[ours]) for ours, (name, kind) in arguments.items()},
             **{self.callback: self._after_step(on_step, int(settings["steps"]))},
         )
@@ -134,20 +141,21 @@ class LatentDiffusionDecoder(ABC):
         return F.mse_loss(predicted, expected)
 
     def disagreement(self, made: Tensor, meant: Tensor) -> Tensor | None:
-        """How differently conditions (b, length, width) are read, a mean; None where the UNet has no sketch.
+        """How differently conditions (b, length, width) are read, a mean; None where the UNet reads none.
 
         Its gradient goes to `made`.
         """
-        return None if self._sketch is None else self._sketch.disagreement(made, meant)
+        return None if self._reads is None else self._reads.disagreement(made, meant)
 
     def agreement(self, made: Tensor, meant: Tensor) -> dict[str, float]:
-        """In what shares they are read alike, by what is read; empty where the UNet has no sketch."""
-        return {} if self._sketch is None else self._sketch.agreement(made, meant)
+        """In what shares they are read alike, by what is read; empty where the UNet reads none."""
+        return {} if self._reads is None else self._reads.agreement(made, meant)
 
     @property
-    def _sketch(self) -> Sketch | None:
-        """The UNet's, where it has one."""
-        return getattr(self.pipeline.unet, "sketch", None)
+    def _reads(self) -> Sketch | SoundReader | None:
+        """What the UNet reads a condition with before it denoises, where it has such a thing."""
+        unet = self.pipeline.unet
+        return getattr(unet, "sketch", None) or getattr(unet, "reader", None)
 
     def encode_targets(self, targets: Tensor) -> Tensor:
         """Scaled latents of training targets, (b, channels, h, w) in -1…1."""

@@ -1,8 +1,9 @@
 """The pocket decoders' vocoder: log-mel spectrograms to 16 kHz waveforms, by iteration; nothing in it is trained.
 
 First a spectrum that has these mel bands: Richardson's (1972) and Lucy's (1974) multiplicative updates, without which
-each overtone is smeared over its neighbours. Then phases, by Griffin and Lim's (1984) projections. All work is at frame
-rate, so that it costs next to nothing. It offers what diffusers' AudioLDM pipeline asks of a vocoder.
+each overtone is smeared over its neighbours. Then phases, by Griffin and Lim's (1984) projections, after each of which
+the spectrum that a waveform can really have is fitted to the bands once more. All work is at frame rate, so that it
+costs next to nothing. It offers what diffusers' AudioLDM pipeline asks of a vocoder.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 
 RATE, HOP, WINDOW, BANDS = 16_000, 256, 1024, 64
 _LOW, _HIGH = 40.0, 8000.0  # hertz
-_FLOOR, _SPAN = 1e-4, 3.8  # magnitudes below are silence; natural logarithms from the middle to either end
+_FLOOR, _SPAN = 1e-6, 6.1  # magnitudes below are silence; natural logarithms from the middle to either end
 _SILENCE = 1e-8  # what the vocoder makes of it
 _LOUDEST = math.exp(2)
 DECIBELS = _SPAN * 20 / math.log(10)  # that a difference of one in a spectrogram means
@@ -47,12 +48,13 @@ class SpectralVocoder(ModelMixin, ConfigMixin):
         self.register_buffer("lift", lift.contiguous(), persistent=False)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        magnitude = self.magnitudes(spectrogram)
+        bands, magnitude = _bands(spectrogram), self.magnitudes(spectrogram)
         # Any phases will do to begin with, but the same ones each time.
         angle = torch.rand(magnitude.shape[1:], generator=torch.Generator().manual_seed(0)) * 2 * math.pi
         phase = torch.polar(torch.ones_like(angle), angle).to(magnitude.device).expand_as(magnitude)
         for _ in range(self.config.rounds):
-            phase = _unit(self._stft(self.to_waveform(magnitude, phase)))
+            spectrum = self._stft(self.to_waveform(magnitude, phase))
+            magnitude, phase = self._fitted(spectrum.abs() + _SILENCE, bands), _unit(spectrum)
         return self.to_waveform(magnitude, phase)
 
     def magnitudes(self, spectrogram: Tensor) -> Tensor:
@@ -61,11 +63,11 @@ class SpectralVocoder(ModelMixin, ConfigMixin):
         Silence is really silent: the faintest noise in all bins drowns what a listener compares, in pauses and above a
         sound's highest tone.
         """
-        bands = ((spectrogram.float() * _SPAN + math.log(_FLOOR) + _SPAN).exp() - _FLOOR).clamp(min=0) + _SILENCE
+        bands = _bands(spectrogram)
         magnitude = bands @ self.lift + _SILENCE
         for _ in range(self.config.sharpenings):
-            magnitude = magnitude * ((bands / (magnitude @ self.filters + _SILENCE)) @ self.lift)
-        return magnitude.clamp(_SILENCE, _LOUDEST)
+            magnitude = self._fitted(magnitude, bands)
+        return magnitude
 
     def to_waveform(self, magnitude: Tensor, phase: Tensor) -> Tensor:
         """(b, frames · hop). A frame too many at the end makes up for the centring."""
@@ -75,6 +77,11 @@ class SpectralVocoder(ModelMixin, ConfigMixin):
         window = _window(self.config.window).to(spectrum.device)
         return torch.istft(spectrum, self.config.window, hop, window=window, length=(spectrum.shape[2] - 1) * hop)
 
+    def _fitted(self, magnitude: Tensor, bands: Tensor) -> Tensor:
+        """One multiplicative update towards magnitudes that have these bands."""
+        fitted = magnitude * ((bands / (magnitude @ self.filters + _SILENCE)) @ self.lift)
+        return fitted.clamp(_SILENCE, _LOUDEST)
+
     def _stft(self, waveform: Tensor) -> Tensor:
         return stft(waveform, self.config.window, math.prod(self.config.upsample_rates))[:, :-1]
 
@@ -83,6 +90,11 @@ def mel_spectrogram(waveform: Tensor) -> Tensor:
     """(b, n) in −1…1 at 16 kHz → (b, n / 256, 64): the log magnitude in mel bands, silence −1, the loudest about 1."""
     magnitude = stft(waveform, WINDOW, HOP)[:, :-1].abs() @ mel_filters(BANDS, WINDOW).to(waveform.device)
     return (magnitude.clamp(min=_FLOOR).log() - math.log(_FLOOR) - _SPAN) / _SPAN
+
+
+def _bands(spectrogram: Tensor) -> Tensor:
+    """What `mel_spectrogram` took the logarithm of, silence being nearly nothing."""
+    return ((spectrogram.float() * _SPAN + math.log(_FLOOR) + _SPAN).exp() - _FLOOR).clamp(min=0) + _SILENCE
 
 
 def stft(waveform: Tensor, window: int, hop: int) -> Tensor:

@@ -23,6 +23,8 @@ from nextgpt_core.conversation import Media
 
 SIZE = 260  # px, the resolution that Lite2 was trained at
 FEATURES, CLASSES = 1280, 1000
+GRID = 3  # cells a side in which the last stages but one are averaged: of drawings the layout tells most
+_GRID_STAGES = (5, 4)
 FRAMES = 8  # of a clip, evenly spaced
 MOTION = FRAMES * 16  # see describe_motion
 # The weights were trained with smoothed labels and are too modest: on the 900 sample photos this temperature has the
@@ -45,17 +47,18 @@ _STEM = 32
 
 
 class EfficientNetLite2:
-    """The frozen encoder of pictures (one row) and clips (two rows), `dim` = 1280 features + 1000 classes + motion.
+    """The frozen encoder of pictures (one row) and clips (two rows), of `dim` columns.
 
-    A picture's row holds the pooled features, the class probabilities and no motion (zeros). A clip's first row holds
-    the means over its frames and the motion statistics of `describe_motion`; its second row is the mean of the later
-    half of the frames less that of the earlier half: what comes, less what goes. `class_columns` is where a projector
-    finds the probabilities.
+    A picture's row holds the pooled features, what two stages before them see in each of GRID × GRID cells, the class
+    probabilities and no motion (zeros). A clip's first row holds the means over its frames and the motion statistics of
+    `describe_motion`; its second row is the mean of the later half of the frames less that of the earlier half: what
+    comes, less what goes. `class_columns` is where a projector finds the probabilities.
     """
 
-    dim = FEATURES + CLASSES + MOTION
+    seen = FEATURES + GRID**2 * sum(_STAGES[stage][3] for stage in _GRID_STAGES)
+    dim = seen + CLASSES + MOTION
     rows = {"image": 1, "video": 2}
-    class_columns = slice(FEATURES, FEATURES + CLASSES)
+    class_columns = slice(seen, seen + CLASSES)
 
     def __init__(self, weights: Path):
         self.weights = weights
@@ -95,8 +98,8 @@ class EfficientNetLite2:
             raise ValueError(
                 f"A batch holds pictures (1 frame) or clips ({FRAMES} frames); got {sorted(lengths)} frames."
             )
-        features = self.features(torch.cat(list(inputs)))
-        rows = torch.cat([features, self.probabilities(features)], dim=-1).unflatten(0, (len(inputs), -1))
+        seen = self.see(torch.cat(list(inputs)))
+        rows = torch.cat([seen, self.probabilities(seen[:, :FEATURES])], dim=-1).unflatten(0, (len(inputs), -1))
         if rows.shape[1] == 1:
             return F.pad(rows, (0, MOTION))  # (b, 1, dim)
         motion = describe_motion(torch.stack(list(inputs)).to(self.device))
@@ -107,11 +110,19 @@ class EfficientNetLite2:
     @torch.no_grad()
     def features(self, images: Sequence[Image.Image] | Tensor) -> Tensor:
         """(b, 1280) pooled features of PIL images, or of uint8 pixels (b, 3, 260, 260)."""
+        return self.see(images)[:, :FEATURES]
+
+    @torch.no_grad()
+    def see(self, images: Sequence[Image.Image] | Tensor) -> Tensor:
+        """(b, seen): the pooled features and the cells, of PIL images or of uint8 pixels (b, 3, 260, 260)."""
         if not isinstance(images, Tensor):
             images = pixels(images)
-        return torch.cat(
-            [self.network.maps(self._normalize(part)).mean((2, 3)) for part in images.split(_BATCH)]
-        )  # (b, 1280)
+        found = []
+        for part in images.split(_BATCH):
+            maps, stages = self.network.maps(self._normalize(part))
+            cells = [F.adaptive_avg_pool2d(stages[stage], GRID).flatten(1) for stage in _GRID_STAGES]
+            found.append(torch.cat([maps.mean((2, 3)), *cells], 1))
+        return torch.cat(found)
 
     @torch.no_grad()
     def logits(self, images: Sequence[Image.Image] | Tensor) -> Tensor:
@@ -125,10 +136,6 @@ class EfficientNetLite2:
     def class_logits(self, features: Tensor) -> Tensor:
         """(b, 1000) of features (b, 1280), at the temperature that makes probabilities of them."""
         return self.network._fc(features) / TEMPERATURE
-
-    def class_keys(self) -> tuple[Tensor, Tensor]:
-        """What these are computed with: weight (1000, 1280) and bias (1000,)."""
-        return self.network._fc.weight / TEMPERATURE, self.network._fc.bias / TEMPERATURE
 
     def _normalize(self, pixels: Tensor) -> Tensor:
         return ((pixels.to(self.device, torch.float32) - 127) / 128).contiguous(memory_format=torch.channels_last)
@@ -228,7 +235,7 @@ class InvertedResidual(nn.Module):
 
 
 class Network(nn.Module):
-    """The bare network: `maps` (b, 1280, 9, 9) from pixels (b, 3, 260, 260), `_fc` the classifier."""
+    """The bare network: `maps` (b, 1280, 9, 9) and its stages' from pixels (b, 3, 260, 260), `_fc` the classifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -244,11 +251,13 @@ class Network(nn.Module):
         self._bn1 = _norm(FEATURES)
         self._fc = nn.Linear(FEATURES, CLASSES)
 
-    def maps(self, pixels: Tensor) -> Tensor:
-        x = F.relu6(self._bn0(self._conv_stem(pixels)))
-        for block in self._blocks:
-            x = block(x)
-        return F.relu6(self._bn1(self._conv_head(x)))
+    def maps(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x, blocks, stages = F.relu6(self._bn0(self._conv_stem(pixels))), iter(self._blocks), []
+        for *_, repeats in _STAGES:
+            for _ in range(repeats):
+                x = next(blocks)(x)
+            stages.append(x)
+        return F.relu6(self._bn1(self._conv_head(x))), stages
 
 
 def _norm(width: int) -> nn.BatchNorm2d:

@@ -29,7 +29,7 @@ from nextgpt_core.pocket.sounds.rows import Row, draw_mixture
 
 SLOW_FAST = 2.85  # onsets a second: between 1.25 and 6.5, the middles of what training calls slow and fast
 _SHOWN = 24  # kinds on a sheet of spectrograms
-_AUDIBLE = -0.5  # in a spectrogram: about 50 dB below the loudest
+_AUDIBLE = 0.05  # in a spectrogram: about 50 dB below the loudest
 
 
 class KindJudge:
@@ -49,13 +49,25 @@ class KindJudge:
         return [_cosines(self._real[:, i], centroids) for i, centroids in enumerate(self._without)]
 
     def scores(self, embeddings: Tensor) -> list[Tensor]:
-        """(n, kinds) for each turn, of embeddings (n, 512) or of several parts of each sound, (n, parts, 512)."""
-        if embeddings.ndim == 2:
-            return [_cosines(embeddings, centroids) for centroids in self._without]
-        return [
-            _cosines(embeddings.flatten(0, 1), centroids).unflatten(0, embeddings.shape[:2]).amax(1)
-            for centroids in self._without
-        ]
+        """(n, kinds) for each turn, of embeddings (n, 512)."""
+        return [_cosines(embeddings, centroids) for centroids in self._without]
+
+    def unravelled(self, parts: Tensor, most: int) -> list[list[int]]:
+        """For each turn the `most` likeliest kinds in a mixture, of which parts (p, 512) were heard.
+
+        First the nearest of any part; then by turns the nearest to what that one leaves of the parts and what else is
+        near them. That is orthogonal matching pursuit: of two kinds at once, one as a rule drowns the other.
+        """
+        found = []
+        for centroids in self._without:
+            kinds, heard = (normalize(part - centroids.mean(0), dim=-1) for part in (centroids, parts))
+            near = (heard @ kinds.T).amax(0)
+            axis = kinds[near.argmax()]
+            left, others = (part - (part @ axis)[:, None] * axis for part in (heard, kinds))
+            beside = (normalize(left, dim=-1) @ normalize(others, dim=-1).T).amax(0)
+            by_turns = torch.stack([near.argsort(descending=True), beside.argsort(descending=True)], 1).flatten()
+            found.append(list(dict.fromkeys(by_turns.tolist()))[:most])
+        return found
 
 
 @dataclass(frozen=True)
@@ -214,7 +226,7 @@ def _tempo(hearing: Hearing, play: Any, count: int) -> dict[str, float]:
 
 
 def _mixtures(hearing: Hearing, judge: KindJudge, play: Any, count: int) -> dict[str, float]:
-    """Two kinds in a pair that training left out: both among the five nearest of the whole and its halves."""
+    """Two kinds in a pair that training left out: both among the five likeliest of the whole and its halves."""
     rng = seeded("mixtures")
     unseen = hearing.clips.rows(held_out=True)
     rows: list[Row] = [draw_mixture(hearing.clips, unseen, rng, held_out=True) for _ in range(count)]
@@ -225,8 +237,8 @@ def _mixtures(hearing: Hearing, judge: KindJudge, play: Any, count: int) -> dict
         ("", play([row.caption for row in rows], 5000)),
         ("ceiling_", [row.wave(hearing.clips).astype(np.float32) for row in rows]),
     ):
-        nearest = [scores.topk(min(5, len(names))).indices for scores in judge.scores(hearing.embed_parts(waves))]
-        hits = [set(pair) <= set(top[i].tolist()) for top in nearest for i, pair in enumerate(pairs)]
+        heard = hearing.embed_parts(waves)
+        hits = [set(pair) <= set(five) for i, pair in enumerate(pairs) for five in judge.unravelled(heard[i], 5)]
         figures[f"{prefix}both_in_top5"] = round(float(np.mean(hits)), 3)
     return figures
 

@@ -61,12 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--denoiser-minutes", type=float, default=90)
     parser.add_argument("--recordings", type=Path, metavar="DIR", help="for sounds: animals, with labels.jsonl")
     parser.add_argument(
-        "--steps",
-        type=int,
-        nargs=2,
-        default=(0, 4000),
-        metavar=("AUTOENCODER", "DENOISER"),
-        help="for sounds: how long each is trained, over all sittings (0 4000)",
+        "--steps", type=int, default=5000, help="for sounds: of the denoiser's training, over all sittings (5000)"
     )
     parser.add_argument("--batch", type=int, default=32, help="latents a step, frames counted (32)")
 
@@ -81,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
         clip_command.draw_sheet(folder, out)
         return 0
     if args.what == "sounds":
-        sentence, steps = SentenceCondition(resolve(MINILM), 1), stages.Steps(*args.steps)
-        stages.build_decoder(folder / "sounds", folder / "runs", out, args.recordings, sentence, args.shards, steps)
+        sentence, runs = SentenceCondition(resolve(MINILM), 1), folder / "runs"
+        stages.build_decoder(folder / "sounds", runs, out, args.recordings, sentence, args.shards, args.steps)
         return 0
     condition = SentenceCondition(resolve(MINILM), LENGTH)
     plan = Plan(10**6, args.batch, 1e-3, warmup=40, minutes=args.denoiser_minutes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel, UNet3DConditionModel
@@ -21,7 +22,6 @@ from nextgpt_core.pocket.shards import Shards
 
 DROP = 0.1  # share of captions that are left out, for guidance
 SENTENCE_ONLY = 0.2  # share of conditions without their token vectors
-TOWARDS_NOISE = 1.0  # shift of the timesteps' logistic normal: what is drawn is decided while little is seen of it
 CONDITION_NOISE = 0.5  # the largest deviation of the noise on a condition of unit root mean square
 UNET_BITS = {"": 6, "sketch.painter.": 8}  # of a weight on disk: rounding is seen where things are known
 
@@ -71,6 +71,9 @@ class DenoiserTask:
     (see `VideoDecoder`).
     """
 
+    # Shift of the timesteps' logistic normal: what is drawn is decided while little is seen of it.
+    towards_noise: ClassVar[float] = 1.0
+
     def __init__(
         self,
         network: UNet2DConditionModel | UNet3DConditionModel,
@@ -93,8 +96,8 @@ class DenoiserTask:
 
     def loss(self, network: nn.Module, rows: Tensor, device: torch.device) -> Tensor:
         latents, condition, *known = (part.to(device) for part in self.read(self._rows[rows]))
-        condition = disturb(condition)
-        times = (torch.sigmoid(torch.randn(len(rows)) + TOWARDS_NOISE) * 1000).long().clamp_(0, 999)
+        condition = self.disturb(condition)
+        times = (torch.sigmoid(torch.randn(len(rows)) + self.towards_noise) * 1000).long().clamp_(0, 999)
         rest = [1] * (latents.ndim - 2)
         alpha = self._alphas[times].view(-1, 1, *rest).to(device)
         noise = torch.randn_like(latents)
@@ -109,6 +112,10 @@ class DenoiserTask:
     def read(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Latents and conditions of rows of the shards, and what else `predict` is to know."""
         return self._shards.read(rows)
+
+    def disturb(self, condition: Tensor) -> Tensor:
+        """What conditions are like when they come from a language model."""
+        return disturb(condition)
 
     def predict(self, network: nn.Module, noised: Tensor, times: Tensor, condition: Tensor) -> Tensor:
         """What the network says of noised latents; conditions (b, length, width)."""

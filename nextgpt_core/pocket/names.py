@@ -3,14 +3,15 @@
 The frozen eyes and ears tell things apart well, but a small language model learns slowly to say what a linear map of
 their features shows. So the input projectors recognise what is known, the classes of ImageNet, the catalog's things in
 all their drawn styles, motions, and kinds of sound, and spell its name into the prompt in the language model's own
-embeddings, as surely as it is recognised (`projectors.Recall`). What tells ImageNet's classes apart are the eyes' own
-weights; the rest are softmax regressions, learned here in minutes.
+embeddings, as surely as it is recognised (`projectors.Recall`). ImageNet's classes are told apart by the eyes
+themselves, things as `things` says; the rest are softmax regressions, learned here in minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -23,22 +24,20 @@ from tqdm import tqdm
 from nextgpt_core import checkpoint
 from nextgpt_core.config import Source, load_config
 from nextgpt_core.conversation import Media
+from nextgpt_core.encoders.efficientnet import FEATURES, EfficientNetLite2, describe_motion, pixels
 from nextgpt_core.encoders.efficientnet import FRAMES as SEEN
-from nextgpt_core.encoders.efficientnet import EfficientNetLite2, describe_motion, pixels
 from nextgpt_core.encoders.sound_effects import SoundEffects
 from nextgpt_core.model import NextGPT
 from nextgpt_core.pocket.catalog import load_catalog
 from nextgpt_core.pocket.clips import FRAMES, ClipSampler, render_clip
 from nextgpt_core.pocket.dialogues.shown import labelled
-from nextgpt_core.pocket.holdout import style_held_out
 from nextgpt_core.pocket.images import open_sprites
 from nextgpt_core.pocket.layouts import MOVES
 from nextgpt_core.pocket.motion_phrases import briefly
-from nextgpt_core.pocket.scenes import Scene, SceneSampler, render
 from nextgpt_core.pocket.sounds.clips import open_clips
 from nextgpt_core.pocket.sounds.kinds import load_kinds
 from nextgpt_core.pocket.sounds.waves import RATE
-from nextgpt_core.pocket.sources import STYLES
+from nextgpt_core.pocket.things import drawings, learn_things
 from nextgpt_core.projectors import Recall
 from nextgpt_core.weights import cache_folder, resolve
 
@@ -52,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, metavar="DIR", help="what `data images` and `data sounds` built")
-    parser.add_argument("--photos", type=Path, metavar="DIR", help="photos with labels.jsonl: what no drawing is")
+    parser.add_argument(
+        "--photos", type=Path, required=True, metavar="DIR", help="photos with labels.jsonl: what no drawing is"
+    )
     parser.add_argument("--sounds", type=Path, metavar="DIR", help="recordings of animals with labels.jsonl")
     parser.add_argument("--clips", type=int, default=3000, help="to learn motions from (3000)")
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def learn_names(model: NextGPT, data: Path, photos: Path | None, recordings: Path | None, clips: int) -> None:
+def learn_names(model: NextGPT, data: Path, photos: Path, recordings: Path | None, clips: int) -> None:
     """Sets both input projectors: nothing but names."""
     visual, sound = model.input_projectors["visual"], model.input_projectors["sound"]
     for projector in (visual, sound):
@@ -78,7 +79,7 @@ def learn_names(model: NextGPT, data: Path, photos: Path | None, recordings: Pat
     spell(model, sounds, [kind.name for kind in load_kinds()])
     learn(motions, *moving(data, clips))
     spell(model, motions, ["", *(briefly(*move) for move in MOVES)])
-    learn_things(things, eyes, data, photos)
+    see_things(things, eyes, data, photos)
     spell(model, things, [*class_names(), *(concept.name for concept in load_catalog())])
 
 
@@ -90,47 +91,27 @@ def class_names() -> list[str]:
     return [lemmas[synset].split(",")[0].strip() for synset in synsets]
 
 
-def learn_things(recall: Recall, eyes: EfficientNetLite2, data: Path, photos: Path | None) -> None:
-    """ImageNet's classes by the eyes' own weights, and beside them the catalog's things, which share one softmax.
+def see_things(recall: Recall, eyes: EfficientNetLite2, data: Path, photos: Path) -> None:
+    """Of the catalog's things, and of photos, which are none of them: ImageNet's classes share one softmax with them.
 
-    A drawing then is no "hook", and a photo no drawing of a cow. The 1,000 stay as they are.
-    """
-    features, labels = drawn(eyes, data)
-    if photos is not None:
-        number = {name: i for i, name in enumerate(class_names())}
-        files = [(path, number[_bare(label)]) for path, label in labelled(photos)]
-        pictures = ([Image.open(path).convert("RGB")] for path, _ in files)
-        features = torch.cat([features, *(eyes.features(picture) for picture in tqdm(pictures, "photos", len(files)))])
-        labels = torch.cat([labels, torch.tensor([label for _, label in files])])
-    known = eyes.class_logits(features)
-    features = standardize(recall, features)
-    new = nn.Linear(features.shape[1], recall.entries - known.shape[1])
-    fit(new, features, labels, known)
-    with torch.no_grad():
-        weight, bias = eyes.class_keys()
-        recall.keys[-1].weight.copy_(torch.cat([weight / recall.scale, new.weight]))
-        recall.keys[-1].bias.copy_(torch.cat([bias + weight @ recall.mean, new.bias]))
-
-
-def drawn(eyes: EfficientNetLite2, data: Path) -> tuple[Tensor, Tensor]:
-    """Features (n, 1280) of every thing in every style that is not held out, plainly, and of a quarter somewhere too.
-
-    And which entries they are (n,), ImageNet's coming first.
+    A drawing then is no "hook", and a photo no drawing of a cow.
     """
     sprites, hues = open_sprites(data)
-    sampler = SceneSampler(sprites, hues, Random("names"))
-    scenes: list[tuple[int, Scene]] = []
-    for number, concept in enumerate(load_catalog()):
-        for style in STYLES:
-            if (concept.name, style) in sprites.rows and not style_held_out(concept.name, style):
-                scenes.append((number, sampler.single(concept.name, style)))
-                if len(scenes) % 5 == 4:
-                    scenes.append((number, sampler.placed(concept.name, style)))
-    found = [
-        eyes.features([Image.fromarray(render(scene, sprites, hues)) for _, scene in scenes[first : first + 16]])
-        for first in tqdm(range(0, len(scenes), 16), "drawings")
-    ]
-    return torch.cat(found), torch.tensor([1000 + number for number, _ in scenes])
+    seen, things = _seen(eyes, tqdm(drawings(sprites, hues), "drawings"))
+    number = {name: i for i, name in enumerate(class_names())}
+    opened = ((number[_bare(label)], Image.open(path).convert("RGB")) for path, label in labelled(photos))
+    shown, classes = _seen(eyes, tqdm(opened, "photos"))
+    known = eyes.probabilities(torch.cat([seen, shown])[:, :FEATURES])
+    learn_things(recall, seen, things, shown, classes, known)
+
+
+def _seen(eyes: EfficientNetLite2, pictures: Iterable[tuple[int, Image.Image]]) -> tuple[Tensor, Tensor]:
+    """What the eyes see of pictures, (n, columns), and their numbers (n,)."""
+    found, numbers, pictures = [], [], iter(pictures)
+    while part := list(islice(pictures, 16)):
+        numbers += [number for number, _ in part]
+        found.append(eyes.see([picture for _, picture in part]))
+    return torch.cat(found), torch.tensor(numbers)
 
 
 def moving(data: Path, count: int) -> tuple[Tensor, Tensor]:
@@ -183,15 +164,13 @@ def standardize(recall: Recall, features: Tensor) -> Tensor:
     return (features - recall.mean) * recall.scale
 
 
-def fit(keys: nn.Module, features: Tensor, labels: Tensor, known: Tensor | None = None, steps: int = _STEPS) -> None:
-    """A softmax regression, or one of a small network, in place; logits that are `known` already come first."""
+def fit(keys: nn.Module, features: Tensor, labels: Tensor, steps: int = _STEPS) -> None:
+    """A softmax regression, or one of a small network, in place."""
     optimizer = torch.optim.AdamW(keys.parameters(), _RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     for _ in tqdm(range(steps), "names"):
         rows = torch.randint(len(features), (_BATCH,))
-        logits = keys(features[rows] + 0.1 * torch.randn(_BATCH, features.shape[1]))
-        logits = logits if known is None else torch.cat([known[rows], logits], 1)
-        loss = F.cross_entropy(logits, labels[rows])
+        loss = F.cross_entropy(keys(features[rows] + 0.1 * torch.randn(_BATCH, features.shape[1])), labels[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -200,14 +179,12 @@ def fit(keys: nn.Module, features: Tensor, labels: Tensor, known: Tensor | None 
 
 @torch.no_grad()
 def spell(model: NextGPT, recall: Recall, names: Sequence[str]) -> None:
-    """Makes each entry's value the embeddings of its name's tokens.
+    """Gives each entry its name's tokens.
 
     A shorter name ends in full stops, a longer one is cut; nothing is said for a name that is empty.
     """
-    tokens = recall.values.out_features // model.language_model.width
-    stop, recall.values.weight[:] = model.tokenizer.encode("."), 0
+    tokens, stop = recall.names.shape[1], model.tokenizer.encode(".")
     for number, name in enumerate(names):
         if name:
             ids = (model.tokenizer.encode(" " + name) + stop * tokens)[:tokens]
-            embedded = model.language_model.embed(torch.tensor(ids, device=model.device))
-            recall.values.weight[:, number] = embedded.float().flatten()
+            recall.names[number] = torch.tensor(ids)

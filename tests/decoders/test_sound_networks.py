@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from nextgpt_core.decoders.audio import presentable
+from nextgpt_core.decoders.audio import LastSteps, presentable
 from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
 from nextgpt_core.decoders.vocoder import BANDS, HOP, RATE, WINDOW, SpectralVocoder, mel_filters, mel_spectrogram, stft
+from nextgpt_core.pocket.denoiser_task import new_scheduler
 
 
 def sine(hertz: float, seconds: float = 1.024) -> torch.Tensor:
@@ -22,7 +23,7 @@ def test_spectrograms_show_pitch_loudness_and_silence():
     assert mel_spectrogram(torch.zeros(1, 4 * HOP)).eq(-1).all()
     louder = mel_spectrogram(sine(300))[0]
     step = (louder - low)[10:-10, low[20].argmax()]
-    torch.testing.assert_close(step, torch.full_like(step, np.log(2) / 3.8), atol=1e-3, rtol=0)
+    torch.testing.assert_close(step, torch.full_like(step, np.log(2) / 6.1), atol=1e-3, rtol=0)
     assert louder.max() < 1.3
 
 
@@ -63,7 +64,7 @@ def test_spectra_are_sharpened_until_their_bands_are_those_that_were_given():
     given = mel_spectrogram(sum(0.2 * sine(hertz) for hertz in (400, 500, 620, 2000, 2500)))
     filters = mel_filters(BANDS, WINDOW)
     blurred, sharp = (SpectralVocoder(sharpenings=count).magnitudes(given)[0, 10:-10] for count in (0, 30))
-    bands = ((given * 3.8 + np.log(1e-4) + 3.8).exp() - 1e-4).clamp(min=0)[0, 10:-10]
+    bands = ((given * 6.1 + np.log(1e-6) + 6.1).exp() - 1e-6).clamp(min=0)[0, 10:-10]
     distance = [float((part @ filters - bands).abs().sum() / bands.sum()) for part in (blurred, sharp)]
     assert distance[1] < 0.05 < 0.3 < distance[0]
 
@@ -84,7 +85,7 @@ def test_the_way_in_and_back_is_exact_when_latents_suffice():
     patches = torch.randn(4, 16, 16, generator=generator)
     weights = torch.randn(20, 4, 4, 4, generator=generator)  # (n, component, rows, columns)
     spectrograms = torch.einsum("nkij,kab->niajb", weights, patches).reshape(20, 1, 64, 64)
-    network = MelAutoencoder(4, (8, 8, 8)).eval()
+    network = MelAutoencoder(4).eval()
     network.start_from_patches(spectrograms)
     with torch.no_grad():
         latents = network.encode(spectrograms).latent
@@ -99,3 +100,27 @@ def test_what_is_presented_neither_clips_nor_clicks():
     assert np.abs(loud).max() == pytest.approx(0.95) and abs(loud[0]) < 0.02 and abs(loud[-1]) < 0.02
     quiet = np.full(2000, 0.1, np.float32)
     np.testing.assert_array_equal(presentable(quiet)[200:-200], quiet[200:-200])
+
+
+def test_only_the_last_steps_of_a_schedule_are_walked():
+    whole = new_scheduler()
+    last = LastSteps.from_config(whole.config)
+    for strength, steps, all_steps in ((1.0, 6, 6), (0.4, 6, 15)):
+        last.strength = strength
+        last.set_timesteps(steps)
+        whole.set_timesteps(all_steps)
+        assert torch.equal(last.timesteps, whole.timesteps[-steps:])
+        sample, velocity = torch.randn(2, 1, 4, 4)
+        for time in last.timesteps:
+            made, expected = (scheduler.step(velocity, time, sample).prev_sample for scheduler in (last, whole))
+            torch.testing.assert_close(made, expected)
+
+
+@torch.no_grad()
+def test_what_is_faint_is_heard_and_not_taken_for_silence():
+    """A tail 90 dB below the loudest is what a listener's logarithms hear after a note."""
+    faint = 1e-4 * torch.randn(1, RATE, generator=torch.Generator().manual_seed(0))
+    shown = mel_spectrogram(faint)
+    assert shown.mean() > -0.9
+    made = SpectralVocoder()(shown)
+    assert float(made[:, WINDOW:-WINDOW].std()) == pytest.approx(1e-4, rel=0.3)

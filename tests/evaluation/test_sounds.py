@@ -33,12 +33,15 @@ def test_a_clip_is_never_judged_by_itself():
     assert _kinds(judge.real_scores(), judge.real_scores())["top1"] < 0.2
 
 
-def test_the_best_part_of_a_sound_counts():
+def test_both_sounds_are_found_in_parts_of_their_own_and_where_one_drowns_the_other():
     held_out = clustered()
     judge = KindJudge(held_out)
-    parts = torch.stack([held_out[3, 0], held_out[7, 0], held_out[3, 0] + held_out[7, 0] - 5])[None]
-    for scores in judge.scores(parts):
-        assert set(scores[0].topk(2).indices.tolist()) == {3, 7}
+    in_turn = torch.stack([held_out[3, 0], held_out[7, 0], held_out[3, 0] + held_out[7, 0] - 5])
+    at_once = (0.8 * held_out[3, 0] + 0.2 * held_out[7, 0])[None]
+    for parts in (in_turn, at_once):
+        for found in judge.unravelled(parts, 5):
+            assert set(found[:2]) == {3, 7} and len(set(found)) == 5
+    assert all(7 not in found for found in judge.unravelled(held_out[3, :1], 2))
 
 
 @pytest.mark.parametrize("rate", [1.0, 1.5, 2.5, 5.5, 7.0])

@@ -7,18 +7,23 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from torch import nn
 
 from nextgpt_core.config import RecallConfig
+from nextgpt_core.encoders.efficientnet import FEATURES
 from nextgpt_core.evaluation.understanding import MOTIONS, held_out_files, names
 from nextgpt_core.pocket import names as names_module
+from nextgpt_core.pocket.catalog import load_catalog
+from nextgpt_core.pocket.holdout import style_held_out
 from nextgpt_core.pocket.layouts import MOVES
 from nextgpt_core.pocket.motion_phrases import briefly
-from nextgpt_core.pocket.names import fit, learn, spell, standardize
+from nextgpt_core.pocket.names import learn, spell
 from nextgpt_core.pocket.sounds.clips import Clip, Clips
 from nextgpt_core.pocket.sounds.kinds import load_kinds
+from nextgpt_core.pocket.sources import STYLES, Sprites
+from nextgpt_core.pocket.things import drawings, learn_things
 from nextgpt_core.projectors import Recall
 from nextgpt_core.storage import load_tensors, save_tensors
+from tests.pocket.worlds import disc
 
 
 def clusters(count: int, spread: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,36 +37,61 @@ def test_keys_tell_apart_features_as_they_come(tmp_path):
     features, labels = clusters(600, 0.2)
     for hidden in (0, 16):
         recall = Recall(RecallConfig(5, (0, 8), hidden=hidden), 4)
+        recall.names[:, 0] = torch.tensor([0, 1, 2047, 2049, 49_151])  # more than sixteen bits of a float can count
         learn(recall, features[:400], labels[:400], steps=200)
         assert (recall.recognise(features[400:]).argmax(1) == labels[400:]).float().mean() > 0.95
         save_tensors(recall.state_dict(), tmp_path / "recall.safetensors", 6)  # whatever the features' sizes are
+        names = recall.names.clone()
         recall.load_state_dict(load_tensors(tmp_path / "recall.safetensors"))
+        assert torch.equal(recall.names, names)
         assert (recall.recognise(features[400:]).argmax(1) == labels[400:]).float().mean() > 0.95
 
 
-def test_what_is_known_already_shares_the_softmax():
-    features, labels = clusters(600, 0.2)
-    features = standardize(Recall(RecallConfig(5, (0, 8)), 4), features)
-    known = torch.where(labels[:, None] == torch.arange(2), 8.0, -8.0)  # the first two, by somebody else
-    keys = nn.Linear(8, 3)
-    fit(keys, features, labels, known, steps=200)
-    found = torch.cat([known, keys(features)], 1).argmax(1)
-    assert (found == labels).float().mean() > 0.95
+def test_things_are_known_in_styles_in_which_they_were_never_seen():
+    """A style shifts all things alike; its own noise, strong where things hardly differ, is what must be overlooked."""
+    torch.manual_seed(0)
+    things, styles, columns = 12, 5, FEATURES + 40
+    looks, shifts = torch.randn(things, 40), 2 * torch.randn(styles, 40)
+    loud = torch.cat([torch.full((30,), 0.3), torch.full((10,), 6.0)])
+
+    def seen(thing, style):
+        cells = looks[thing] + shifts[style] + loud * torch.randn(len(thing), 40)
+        return torch.cat([torch.randn(len(thing), FEATURES) + 1, cells], 1)
+
+    every = torch.cartesian_prod(torch.arange(things), torch.arange(styles)).repeat(6, 1)
+    unseen = (every.sum(1) % styles) == 0  # of each thing one style
+    taught, left_out = every[~unseen], every[unseen]
+    photos = torch.randn(60, columns)
+    photos[:, :FEATURES] -= 1
+    classes, shares = torch.arange(60) % 4, torch.full((60, 4), 0.02)
+    shares[torch.arange(60), classes] = 0.94
+    recall = Recall(RecallConfig(4 + things, (0, columns), rank=12, known=(columns, columns + 4)), 1)
+    known = torch.cat([torch.full((len(taught), 4), 0.25), shares])
+    learn_things(recall, seen(*taught.T), taught[:, 0], photos, classes, known)
+    with torch.no_grad():
+        drawn = torch.cat([seen(*left_out.T), torch.full((len(left_out), 4), 0.25)], 1)
+        assert (recall.recognise(drawn).argmax(1) == 4 + left_out[:, 0]).float().mean() > 0.9
+        assert (recall.recognise(torch.cat([photos, shares], 1)).argmax(1) == classes).float().mean() > 0.95
 
 
-def test_a_name_is_spelled_in_its_tokens_embeddings():
-    table = torch.randn(30, 4)
+def test_a_name_is_spelled_in_its_tokens():
     words = {" a": [3], " bcd": [4, 5, 6], " efghi": [7, 8, 9, 10], ".": [1]}
-    model = SimpleNamespace(
-        language_model=SimpleNamespace(width=4, embed=lambda ids: table[ids]),
-        tokenizer=SimpleNamespace(encode=words.__getitem__),
-        device="cpu",
-    )
-    recall = Recall(RecallConfig(4, (0, 2)), 3 * 4)
+    model = SimpleNamespace(tokenizer=SimpleNamespace(encode=words.__getitem__))
+    recall = Recall(RecallConfig(4, (0, 2)), 3)
     spell(model, recall, ["a", "", "bcd", "efghi"])
-    spelled = recall.values.weight.T.view(4, 3, 4)
-    for number, ids in enumerate(([3, 1, 1], None, [4, 5, 6], [7, 8, 9])):
-        assert torch.equal(spelled[number], torch.zeros(3, 4) if ids is None else table[torch.tensor(ids)])
+    assert recall.names.tolist() == [[3, 1, 1], [-1, -1, -1], [4, 5, 6], [7, 8, 9]]
+
+
+def test_no_thing_is_learned_in_a_style_that_is_held_out():
+    catalog = load_catalog()
+    sprites = Sprites(disc("red")[None], {(c.name, style): 0 for c in catalog[:8] for style in STYLES})
+    shown = list(drawings(sprites, dict.fromkeys(sprites.rows)))
+    pairs = [(n, s) for n, concept in enumerate(catalog) for s in STYLES if (concept.name, s) in sprites.rows]
+    kept = [(n, s) for n, s in pairs if not style_held_out(catalog[n].name, s)]
+    assert 0 < len(kept) < len(pairs)
+    assert [number for number, _ in shown] == [number for number, _ in kept for _ in range(4)]
+    middle, mirrored, *_ = (np.asarray(picture) for _, picture in shown[:4])
+    assert middle.shape == mirrored.shape and (middle != mirrored).any()
 
 
 def test_no_recording_of_the_examination_is_heard(tmp_path, monkeypatch):

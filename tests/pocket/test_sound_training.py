@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,10 +12,10 @@ import torch
 from nextgpt_core.decoders.audio import AudioDecoder, put_together
 from nextgpt_core.decoders.folder import DecoderError
 from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
-from nextgpt_core.decoders.sound_unet import ALONE, IN_TURN, KNOWN, TOGETHER, SoundReader
+from nextgpt_core.decoders.sound_unet import ALONE, EXAMPLES, IN_TURN, KNOWN, MANNERS, TOGETHER, Sound, SoundReader
 from nextgpt_core.decoders.vocoder import mel_spectrogram
 from nextgpt_core.pocket.shards import Shards
-from nextgpt_core.pocket.sounds import clips, network_tasks, reader_task, rows, stages
+from nextgpt_core.pocket.sounds import clips, memory, network_tasks, reader_task, rows, stages
 from nextgpt_core.pocket.sounds.kinds import load_kinds
 from nextgpt_core.pocket.sounds.spectrograms import build_spectrograms
 from nextgpt_core.pocket.sounds.waves import LENGTH
@@ -48,49 +47,43 @@ def built(tmp_path_factory):
         yield folder, found, build_spectrograms(found, folder / "spectrograms.npy")
 
 
+def new_autoencoder(spectrograms: np.ndarray) -> MelAutoencoder:
+    network = MelAutoencoder(4).eval()
+    network.start_from_patches(torch.from_numpy(spectrograms[:].astype(np.float32)).unsqueeze(1))
+    return network
+
+
 def test_spectrograms_are_those_of_the_clips(built):
     _, found, spectrograms = built
     expected = mel_spectrogram(torch.from_numpy(found.wave(5))[None])[0]
     np.testing.assert_allclose(spectrograms[5], expected, atol=1e-3)
 
 
-def test_the_autoencoder_learns_without_changing_its_latents(built, tmp_path):
-    _, found, spectrograms = built
-    network = MelAutoencoder(4, (8, 8, 8))
-    task = network_tasks.MelAutoencoderTask(network, spectrograms, found.rows(held_out=False))
-    some = task.spectrograms(torch.arange(3))
-    network.start_from_patches(some)
-
-    def distance() -> float:
-        with torch.no_grad():
-            return float(network_tasks.spectrogram_loss(network(some), some))
-
-    latents, untrained = network.encode(some).latent, distance()
-    train(task, tmp_path, Plan(30, 3, 1e-2, 1, average=0.5, precision="no"))
-    assert torch.equal(network.encode(some).latent, latents)
-    assert distance() < untrained
-
-
 def test_from_clips_to_a_decoder_that_plays(built, tmp_path, monkeypatch):
     """The stages in a row; the loss falls to what the network can do with a few steps, and the folder plays."""
     folder, found, spectrograms = built
     monkeypatch.setattr(stages, "SHARD", 12)
-    monkeypatch.setattr(stages, "MelAutoencoder", partial(MelAutoencoder, 4, (8, 8, 8)))
-    monkeypatch.setattr(stages, "load_network", lambda _, path: fit)
     monkeypatch.setattr(stages, "SETTINGS", {"steps": 2, "guidance_scale": 2.0, "seconds": 4.096})
-    fit = MelAutoencoder(4, (8, 8, 8)).eval()
-    fit.start_from_patches(torch.from_numpy(spectrograms[:].astype(np.float32)).unsqueeze(1))
-    data = Shards(stages.build_shards(folder, found, fit, Sentences(), 2), 1)
+    fit, reader = new_autoencoder(spectrograms), stages.new_reader(found, Sentences())
+    data = Shards(stages.build_shards(folder, found, fit, reader, 2), 1)
     assert len(data) == 24
     latents, conditions = data.read(torch.tensor([0, 23]))
     assert latents.shape == (2, 4, 16, 4) and conditions.shape == (2, 1, 16)
-    line = rows.Row(**json.loads(next(data.scenes())))
-    torch.testing.assert_close(conditions[0], Sentences().embed([line.caption])[0], atol=2e-3, rtol=1e-2)
+    made = [rows.Row(**json.loads(line)) for line in data.scenes()]
+    assert {row.shape for row in made} == {"single", "varied", "manner"}
+    for number, row in enumerate(made):  # each is asked for by its kind's plainest name, and by how it sounds
+        clip = found.clips[row.clips[0]]
+        name = next(kind.phrases[0] for kind in load_kinds() if kind.name == clip.kind)
+        asked = Sentences().embed([name])[0, 0] + reader.manners[reader_task.manner_of(clip.caption, row.manner)]
+        torch.testing.assert_close(data.read_conditions(torch.tensor([number]))[0, 0], asked, atol=4e-3, rtol=1e-2)
 
     out = tmp_path / "audio"
     monkeypatch.setattr(stages, "Plan", lambda steps, *_: PLAN)
-    reader = SoundReader(16)
-    stages.train_denoiser(tmp_path / "run", out, data, fit, Sentences(), 4, reader)
+    unet = network_tasks.new_sound_unet(4, 16)
+    unet.reader = reader
+    four = stages.present_kinds(found)
+    unet.memory.remember(memory.examples(found, four, spectrograms, fit), memory.shifts(found, fit))
+    stages.train_denoiser(tmp_path / "run", out, data, fit, Sentences(), 4, unet)
     decoder = AudioDecoder(out, stages.SETTINGS)
     assert decoder.prompt_shape == (1, 16) and decoder.sampling_rate == 16000
     condition = Sentences().embed(["a siren"])
@@ -100,14 +93,27 @@ def test_from_clips_to_a_decoder_that_plays(built, tmp_path, monkeypatch):
     assert np.abs(wave - decoder.generate(condition, seed=4)).max() > 1e-3
     assert np.abs(wave - decoder.generate(Sentences().embed(["rain"]), seed=3)).max() > 1e-4
 
-    read, both, steps = decoder.pipeline.unet.reader, [reader.known[:1], reader.known[1:2]], []
-    monkeypatch.setattr(read, "parts", lambda condition: ([condition], False))
-    alone = [decoder.generate(part[None], seed=3 + (i << 32)) for i, part in enumerate(both)]
+    read, both, steps = decoder.pipeline.unet.reader, [Sound(0), Sound(1)], []
+    alone = []
+    for i, part in enumerate(both):
+        monkeypatch.setattr(read, "parts", lambda _, part=part: ([part], False))
+        alone.append(decoder.generate(condition, seed=3 + (i << 32)))
     for in_turn in (False, True):
         monkeypatch.setattr(read, "parts", lambda _, in_turn=in_turn: (both, in_turn))
         made = decoder.generate(condition, seed=3, on_step=lambda *step: steps.append(step))
         np.testing.assert_array_equal(made, put_together(alone, in_turn, 16000))
     assert steps == 2 * [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+    # With hardly any noise a sound is what is remembered of it, in its manner; which example, the seed decides.
+    vae, vocoder, remembered = decoder.pipeline.vae, decoder.pipeline.vocoder, decoder.pipeline.unet.memory
+    for sound in (Sound(1), Sound(1, 4)):
+        monkeypatch.setattr(read, "parts", lambda _, sound=sound: ([sound], False))
+        made = decoder.generate(condition, {"strength": 0.002, "steps": 1}, seed=3)
+        shown = mel_spectrogram(torch.from_numpy(made)[None])
+        with torch.no_grad():
+            known = [vocoder(vae.decode(remembered.recall(sound, i)).sample[:, 0]) for i in range(EXAMPLES)]
+        distances = [float((shown - mel_spectrogram(one)).abs().mean()) for one in known]
+        assert min(distances) < 0.1, distances
     with pytest.raises(DecoderError, match=r"The condition is \(2, 1, 16\), expected \(1, 1, 16\)"):
         decoder.generate(condition.repeat(2, 1, 1))
 
@@ -134,9 +140,23 @@ def test_the_reader_learns_of_which_sounds_a_caption_speaks(built, tmp_path):
     alone, pair = (next(one for one in said if (one.way > 0) == several) for several in (False, True))
     parts, in_turn = network.parts(Sentences().embed([pair.caption])[0])
     assert in_turn == (pair.way == 2)
-    torch.testing.assert_close(torch.cat(parts), known[list(pair.sounds)])
-    condition = Sentences().embed([alone.caption])[0]
-    assert network.parts(condition) == ([condition], False)
+    assert parts == [Sound(number) for number in pair.sounds]
+    (heard,), in_turn = network.parts(Sentences().embed([alone.caption])[0])
+    assert heard == Sound(alone.sounds[0], alone.manner) and not in_turn
+    torch.testing.assert_close(network.asked(heard)[0], known[heard.known] + network.manners[heard.manner])
+
+
+def test_conditions_that_are_read_alike_do_not_disagree():
+    torch.manual_seed(0)
+    reader = SoundReader(16).requires_grad_(False)
+    meant = torch.randn(40, 1, 16)
+    same, other = meant.clone().requires_grad_(), meant.roll(1, 0)
+    assert reader.agreement(same, meant) == {"way": 1.0, "sound": 1.0, "manner": 1.0}
+    assert reader.agreement(other, meant)["sound"] < 0.2
+    loss = reader.disagreement(same, meant)
+    assert loss < reader.disagreement(other, meant) - 0.1
+    loss.backward()
+    assert same.grad.abs().sum() < 1e-3  # the least that there is
 
 
 @pytest.mark.parametrize("way", [ALONE, TOGETHER, IN_TURN])
@@ -144,10 +164,27 @@ def test_of_two_sounds_the_likeliest_pair_counts_and_never_one_twice(way, monkey
     reader, condition = SoundReader(16), torch.randn(1, 16)
     sounds = torch.full((1, 2, KNOWN), -9.0)
     sounds[0, 0, [3, 8]], sounds[0, 1, [3, 9]] = torch.tensor([5.0, 4.0]), torch.tensor([5.0, 1.0])
-    monkeypatch.setattr(reader, "forward", lambda _: (9 * torch.eye(3)[way][None], sounds))
+    manners = 9 * torch.eye(MANNERS)[[2]]
+    monkeypatch.setattr(reader, "forward", lambda _: (9 * torch.eye(3)[way][None], sounds, manners))
     parts, in_turn = reader.parts(condition)
     assert in_turn == (way == IN_TURN)
-    assert torch.equal(torch.cat(parts), condition if way == ALONE else reader.known[[8, 3]])
+    assert parts == ([Sound(3, 2)] if way == ALONE else [Sound(8), Sound(3)])  # of one sound both readings count
+
+
+@pytest.mark.parametrize(
+    ("caption", "manner", "said"),
+    [("a dog barking", "", 0), ("rain", "distant", 1), ("a low cello melody", "", 5), ("a high flute note", "loud", 4)],
+)
+def test_a_manner_is_what_was_done_to_a_sound_or_else_its_register(caption, manner, said):
+    assert reader_task.manner_of(caption, manner) == said
+    assert SoundReader(16).manners[0].abs().sum() == 0
+
+
+def test_what_is_asked_for_is_what_is_heard_though_nobody_says_how_fast():
+    number = {name: i for i, name in enumerate(reader_task.taught(load_kinds()))}
+    for caption, tempo in (("a piano", "fast"), ("a fast piano melody", "fast"), ("a piano", "")):
+        heard = list(number)[reader_task.sound_of(clips.Clip("piano", caption, tempo, False), number)]
+        assert heard == (f"a {tempo} piano melody" if tempo else "a piano")
 
 
 def test_music_that_is_not_called_slow_or_fast_is_read_as_neither():
@@ -170,9 +207,72 @@ def test_two_sounds_are_heard_at_once_or_in_turn():
 
 def test_rows_are_encoded_as_their_waves(built):
     _, found, spectrograms = built
-    network = MelAutoencoder(4, (8, 8, 8)).eval()
-    network.start_from_patches(torch.from_numpy(spectrograms[:].astype(np.float32)).unsqueeze(1))
+    network = new_autoencoder(spectrograms)
     row = rows.Row("single", "a siren", (2,))
     made = stages.encode(network, found, [row])
     expected = network.encode(torch.from_numpy(spectrograms[2].astype(np.float32))[None, None]).latent
     np.testing.assert_allclose(made[0], expected[0].detach(), atol=0.05)
+
+
+def test_what_is_remembered_is_typical_and_never_held_out(built):
+    _, found, spectrograms = built
+    kinds = stages.present_kinds(found)
+    rows, shown_all = found.rows(held_out=False), spectrograms[:].astype(np.float32)
+    own, shown = [found.clips[row].kind for row in rows], torch.from_numpy(shown_all[rows])
+    margins = dict(zip(rows, memory.Typicality(shown, own)(shown, own).tolist(), strict=True))
+    network = new_autoencoder(shown_all)
+    chosen = memory.examples(found, kinds, shown_all, network)
+    assert chosen.shape == (len(reader_task.taught(kinds)), EXAMPLES, 4, 16, 4)
+    for number, kind in enumerate(kinds):
+        own = sorted(found.rows(held_out=False, kind=kind.name), key=margins.__getitem__, reverse=True)
+        shown = torch.from_numpy(shown_all[(own * EXAMPLES)[:EXAMPLES]]).unsqueeze(1)
+        with torch.no_grad():
+            torch.testing.assert_close(chosen[number], network.encode(shown).latent)
+
+
+def test_quiet_is_quieter_in_the_shift_of_its_latents(built):
+    _, found, spectrograms = built
+    network = new_autoencoder(spectrograms)
+    shifts = memory.shifts(found, network)
+    names = reader_task.MANNER_NAMES
+    assert shifts.shape == (MANNERS, 4, 4) and not shifts[[names.index(""), names.index("low")]].any()
+    plain = network.encode(torch.from_numpy(spectrograms[:4].astype(np.float32)).unsqueeze(1)).latent
+    with torch.no_grad():
+        loudness = {
+            name: float(network.decode(plain + shifts[names.index(name)].unsqueeze(1)).sample.mean())
+            for name in ("", "quiet", "distant")
+        }
+    assert loudness["quiet"] < loudness[""] - 0.1 and loudness["distant"] < loudness[""]
+
+
+def test_of_recordings_nothing_is_remembered_but_what_was_made_of_noise(built, monkeypatch):
+    _, found, spectrograms = built
+    kinds = stages.present_kinds(found)
+    monkeypatch.setattr(memory, "recorded", lambda kind: kind.name == kinds[1].name)
+    monkeypatch.setattr(memory, "_STEPS", 2)
+    monkeypatch.setattr(memory, "_IMAGINED", 4)
+    torch.manual_seed(0)
+    network, unet = new_autoencoder(spectrograms), network_tasks.new_sound_unet(4, 16)
+    unet.memory.remember(memory.examples(found, kinds, spectrograms, network), memory.shifts(found, network))
+    assert [unet.memory.knows(Sound(number)) for number in range(len(kinds))] == [number != 1 for number in range(4)]
+    before = unet.memory.examples.clone().view(-1, EXAMPLES, 256)
+    memory.imagine(unet, found, kinds, spectrograms, network)
+    after = unet.memory.examples.view(-1, EXAMPLES, 256)
+    assert all(torch.equal(before[number], after[number]) is (number != 1) for number in range(KNOWN))
+    clips_of = memory._encode(network, spectrograms, found.rows(held_out=False, kind=kinds[1].name)).flatten(1)
+    assert torch.cdist(after[1], clips_of).min() > 1
+
+
+def test_recordings_that_were_given_are_known_as_such():
+    kinds = {kind.name: memory.recorded(kind) for kind in load_kinds()}
+    assert kinds["dog"] and not kinds["siren"] and not kinds["piano"] and sum(kinds.values()) == 10
+
+
+def test_what_is_rather_like_another_kind_is_not_typical():
+    torch.manual_seed(0)
+    looks, kind = torch.randn(4, 64), torch.arange(4).repeat(40)
+    shown = looks[kind][:, None] + 0.5 * torch.randn(160, 16, 64)
+    shown[:4] -= 0.8 * (looks - looks.roll(1, 0))[:, None]
+    names = [f"kind {number}" for number in kind.tolist()]
+    margins = memory.Typicality(shown, names)(shown, names)
+    assert margins[:4].max() < margins[4:].min()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -155,19 +156,32 @@ def test_kinds_without_their_recordings_are_left_out(tmp_path, monkeypatch):
         clips.build_clips(tmp_path, tmp_path, None)
 
 
-def test_rows_never_mix_pairs_that_are_held_out(tiny):
+def test_rows_are_of_clips_for_training_and_mixtures_of_pairs_that_may_be_taught(tiny):
     drawn = rows.draw_rows(tiny, 0, 300)
     assert drawn == rows.draw_rows(tiny, 0, 300) != rows.draw_rows(tiny, 1, 300)
-    trained = set(tiny.rows(held_out=False))
-    assert {row.shape for row in drawn} == {"single", "varied", "manner", "mixture"}
-    for row in drawn:
-        assert trained.issuperset(row.clips)
-        if row.shape == "mixture":
-            kinds = [tiny.clips[clip].kind for clip in row.clips]
-            assert kinds[0] != kinds[1] and not rows.pair_held_out(*kinds)
+    trained = tiny.rows(held_out=False)
+    assert {row.shape for row in drawn} == {"single", "varied", "manner"}
+    assert all(set(trained).issuperset(row.clips) for row in drawn)
+    rng = clips.seeded("pairs")
+    mixtures = [rows.draw_mixture(tiny, trained, rng) for _ in range(60)]
+    for row in mixtures:
+        kinds = [tiny.clips[clip].kind for clip in row.clips]
+        assert set(trained).issuperset(row.clips)
+        assert kinds[0] != kinds[1] and not rows.pair_held_out(*kinds)
     for shape in ("single", "varied", "manner", "mixture"):
-        row = next(row for row in drawn if row.shape == shape)
+        row = next(row for row in (*drawn, *mixtures) if row.shape == shape)
         np.testing.assert_array_equal(row.wave(tiny), row.wave(tiny))
     assert rows.pair_held_out("rain", "dog") == rows.pair_held_out("dog", "rain")
     pairs = [rows.pair_held_out(a, b) for a in list(KINDS)[:60] for b in list(KINDS)[:60] if a < b]
     assert 0.06 < np.mean(pairs) < 0.14
+
+
+def test_captions_of_sounds_are_of_all_kinds_and_of_no_pair_that_is_held_out(monkeypatch):
+    some = list(islice(rows.captions_of_sounds(3), 4000))
+    assert some == list(islice(rows.captions_of_sounds(3), 4000)) != list(islice(rows.captions_of_sounds(4), 4000))
+    for kind in load_kinds():
+        assert any(phrase in caption for phrase in kind.phrases for caption in some), kind.name
+    assert any(caption.startswith("a slow ") for caption in some) and any("followed by" in caption for caption in some)
+    monkeypatch.setattr(rows, "pair_held_out", lambda *_: True)
+    monkeypatch.setattr(captions, "both", lambda *_: pytest.fail("a pair"))
+    assert len(list(islice(rows.captions_of_sounds(3), 1000))) == 1000

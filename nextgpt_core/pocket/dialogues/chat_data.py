@@ -17,6 +17,7 @@ from nextgpt_core.config import load_config
 from nextgpt_core.pocket.captions import CaptionSampler
 from nextgpt_core.pocket.dialogues import replay, shown
 from nextgpt_core.pocket.dialogues.writer import DialogueWriter
+from nextgpt_core.pocket.sounds.rows import captions_of_sounds
 from nextgpt_core.training.data import write_conversations
 
 
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     data, rng = weights.cache_folder() / "pocket", Random(args.seed)
     learned = {m: shown.captions(m, data, args.seed).__next__ for m in shown.DRAWINGS}
+    learned["audio"] = captions_of_sounds(args.seed).__next__
     captions = CaptionSampler(rng, learned)
     files = {
         "image": [*shown.labelled(args.photos), *shown.drawn("image", data, args.out, args.pictures)],

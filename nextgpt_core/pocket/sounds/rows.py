@@ -1,23 +1,24 @@
-"""What the denoiser learns from: rows made of clips, one alone, changed in manner, or two together.
+"""What the denoiser learns from: rows made of clips, each as it is, varied, or changed in manner; and pairs of them.
 
-A row says by itself how its wave is made, so that a shard is known by its lines of JSON. Pairs of kinds that are held
-out never stand together in training.
+A row says by itself how its wave is made, so that a shard is known by its lines of JSON. Pairs are for those who judge
+and who read: the denoiser makes one sound at a time. Pairs of kinds that are held out never stand together in training.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from nextgpt_core.pocket.sounds import captions
 from nextgpt_core.pocket.sounds.clips import Clips, mix, seeded, varied, with_manner
-from nextgpt_core.pocket.sounds.kinds import load_kinds
+from nextgpt_core.pocket.sounds.kinds import Kind, load_kinds
 from nextgpt_core.pocket.sounds.waves import Array
 
-_SHARES = {"single": 0.35, "varied": 0.2, "manner": 0.1, "mixture": 0.35}
+_SHARES = {"single": 0.45, "varied": 0.4, "manner": 0.15}
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,28 @@ def draw_rows(clips: Clips, number: int, count: int) -> list[Row]:
     rows: list[Row] = []
     shapes = rng.choice(list(_SHARES), size=count, p=list(_SHARES.values()))
     for i, shape in enumerate(shapes):
-        row = int(order[(number * count + i) % len(order)])
-        rows.append(
-            draw_mixture(clips, trained, rng) if shape == "mixture" else _draw_single(clips, row, str(shape), rng)
-        )
+        rows.append(_draw_single(clips, int(order[(number * count + i) % len(order)]), str(shape), rng))
     return rows
+
+
+def captions_of_sounds(seed: int) -> Iterator[str]:
+    """Endless captions of what the audio decoder knows: kinds in all their phrases, tempi, manners, and pairs."""
+    rng, kinds = seeded("captions", seed), load_kinds()
+
+    def one(kind: Kind) -> str:
+        if kind.has_tempo and rng.random() < 0.5:
+            return captions.tempo_caption(kind, str(rng.choice(("slow", "fast"))))
+        return captions.plain(kind, rng)
+
+    while True:
+        first, second = (kinds[int(i)] for i in rng.integers(len(kinds), size=2))
+        way = rng.random()
+        if way < 0.6:
+            yield one(first)
+        elif way < 0.7:
+            yield captions.with_manner(one(first), str(rng.choice(list(captions.MANNERS))))
+        elif first is not second and not pair_held_out(first.name, second.name):
+            yield captions.both(one(first), one(second), bool(rng.random() < 0.5), rng)
 
 
 def draw_mixture(clips: Clips, rows: list[int], rng: np.random.Generator, held_out: bool = False) -> Row:

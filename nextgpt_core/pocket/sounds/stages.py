@@ -6,7 +6,6 @@ stopped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,34 +17,24 @@ from nextgpt_core.decoders.audio import AudioDecoder
 from nextgpt_core.decoders.folder import load_network, save_network
 from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
 from nextgpt_core.decoders.sentence_condition import SentenceCondition
-from nextgpt_core.decoders.sound_unet import SoundReader
+from nextgpt_core.decoders.sound_unet import SoundReader, SoundUNet2DConditionModel
 from nextgpt_core.decoders.vocoder import SpectralVocoder, mel_spectrogram
 from nextgpt_core.pocket.shards import Shards, write_shard
+from nextgpt_core.pocket.sounds import memory
 from nextgpt_core.pocket.sounds import network_tasks as tasks
 from nextgpt_core.pocket.sounds.clips import Clips, build_clips
-from nextgpt_core.pocket.sounds.kinds import load_kinds
-from nextgpt_core.pocket.sounds.reader_task import SoundReaderTask, draw_said, taught
+from nextgpt_core.pocket.sounds.kinds import Kind, load_kinds
+from nextgpt_core.pocket.sounds.reader_task import SoundReaderTask, draw_said, manner_of, sound_of, taught
 from nextgpt_core.pocket.sounds.rows import Row, draw_rows
 from nextgpt_core.pocket.sounds.spectrograms import build_spectrograms, sheet
 from nextgpt_core.pocket.sounds.waves import SECONDS
 from nextgpt_core.pocket.training import Plan, train
 
-SETTINGS = {"steps": 16, "guidance_scale": 2.5, "seconds": SECONDS}
+SETTINGS = {"steps": 8, "guidance_scale": 1.5, "seconds": SECONDS, "strength": 0.4}
 SHARD = 1000  # rows a shard
 SAID = 60_000  # captions for the reader
 READING = Plan(1200, 256, 1e-3, 50, average=0.99)
 SAMPLES = ("a dog barking", "a siren", "rain", "a slow piano melody", "a fast snare drum rhythm", "a church bell")
-
-
-@dataclass(frozen=True)
-class Steps:
-    """How long each network is trained, over all sittings; with none, the autoencoder is what it starts as.
-
-    Steps, because a shared machine's minutes say little.
-    """
-
-    autoencoder: int
-    denoiser: int
 
 
 def build_decoder(
@@ -55,26 +44,44 @@ def build_decoder(
     recordings: Path | None,
     condition: SentenceCondition,
     shards: int,
-    steps: Steps,
+    steps: int,
 ) -> None:
     """From package names to a decoder in `out`; `folder` is for data, `runs` for what is trained.
 
-    The autoencoder's way back can be trained on at any time: it does not change the latents.
+    Steps, because a shared machine's minutes say little.
     """
     clips = build_clips(folder / "clips", folder / "packages", recordings)
     spectrograms = build_spectrograms(clips, folder / "spectrograms.npy")
     autoencoder = fit_autoencoder(runs / "sound-latents", spectrograms, clips)
-    data = Shards(build_shards(folder, clips, autoencoder, condition, shards), 1)
-    train_autoencoder(runs / "mel-autoencoder", autoencoder, spectrograms, clips, steps.autoencoder)
-    reader = train_reader(runs / "sound-reader", clips, condition)
-    train_denoiser(runs / "sound-denoiser", out, data, autoencoder, condition, steps.denoiser, reader)
+    reader = new_reader(clips, condition)
+    data = Shards(build_shards(folder, clips, autoencoder, reader, shards), 1)
+    train_reader(runs / "sound-reader", reader, clips, condition)
+    unet = tasks.new_sound_unet(autoencoder.config.latent_channels, data.width)
+    unet.reader = reader
+    unet.memory.remember(
+        memory.examples(clips, present_kinds(clips), spectrograms, autoencoder), memory.shifts(clips, autoencoder)
+    )
+    network = train_denoiser(runs / "sound-denoiser", out, data, autoencoder, condition, steps, unet)
+    memory.imagine(network, clips, present_kinds(clips), spectrograms, autoencoder)
+    tasks.write_audio_decoder(out, network, autoencoder, SpectralVocoder(), data.width)
 
 
-def train_reader(run_folder: Path, clips: Clips, condition: SentenceCondition) -> SoundReader:
-    """From words alone; to embed them takes longer than to learn."""
-    known = embed_once(condition, taught([kind for kind in load_kinds() if clips.rows(False, kind.name)]))[:, 0]
+def new_reader(clips: Clips, condition: SentenceCondition) -> SoundReader:
+    """Which knows what the denoiser is to be taught, by names that it cannot read yet."""
+    known = embed_once(condition, taught(present_kinds(clips)))[:, 0]
+    torch.manual_seed(0)  # its manners are random directions, by which stored conditions go
     network = SoundReader(known.shape[1])
     network.known.zero_()[: len(known)] = known
+    return network
+
+
+def present_kinds(clips: Clips) -> list[Kind]:
+    names = {clip.kind for clip in clips.clips}
+    return [kind for kind in load_kinds() if kind.name in names]
+
+
+def train_reader(run_folder: Path, network: SoundReader, clips: Clips, condition: SentenceCondition) -> SoundReader:
+    """In place, from words alone; to embed them takes longer than to learn."""
     said = draw_said(clips, SAID)
     task = SoundReaderTask(network, said, embed_once(condition, [one.caption for one in said]))
     train(task, run_folder, READING)
@@ -92,16 +99,6 @@ def fit_autoencoder(folder: Path, spectrograms: np.ndarray, clips: Clips) -> Mel
     return load_network(MelAutoencoder, folder)
 
 
-def train_autoencoder(
-    run_folder: Path, network: MelAutoencoder, spectrograms: np.ndarray, clips: Clips, steps: int
-) -> None:
-    """Trains its way back in place."""
-    if steps:
-        task = tasks.MelAutoencoderTask(network, spectrograms, clips.rows(held_out=False))
-        train(task, run_folder, Plan(steps, 8, 1e-3, 50, average=0.99))
-    network.eval().requires_grad_(False)
-
-
 def train_denoiser(
     run_folder: Path,
     out: Path,
@@ -109,12 +106,10 @@ def train_denoiser(
     autoencoder: MelAutoencoder,
     condition: SentenceCondition,
     steps: int,
-    reader: SoundReader,
-) -> None:
-    """Trains it on latents of this autoencoder and writes the decoder to `out` at every save."""
-    unet = tasks.new_sound_unet(autoencoder.config.latent_channels, data.width)
-    unet.reader = reader
-    prompts = condition.embed(list(SAMPLES))
+    unet: SoundUNet2DConditionModel,
+) -> nn.Module:
+    """Trains it on latents of this autoencoder and writes the decoder to `out` at every save; returns the average."""
+    prompts = embed_once(condition, list(SAMPLES))
 
     def write(network: nn.Module, _: Path) -> None:
         tasks.write_audio_decoder(out, network, autoencoder, SpectralVocoder(), data.width)
@@ -127,21 +122,24 @@ def train_denoiser(
 
     weights = autoencoder.channel_effects().sqrt()
     task = tasks.SoundDenoiserTask(unet, data, torch.arange(len(data)), weights, write, draw)
-    train(task, run_folder, Plan(steps, 48, 1e-3, 40))
+    return train(task, run_folder, Plan(steps, 48, 1e-3, 40))
 
 
-def build_shards(
-    folder: Path, clips: Clips, autoencoder: MelAutoencoder, condition: SentenceCondition, shards: int
-) -> Path:
-    """Latents and sentence vectors of `shards` · 1,000 rows; returns their folder."""
+def build_shards(folder: Path, clips: Clips, autoencoder: MelAutoencoder, reader: SoundReader, shards: int) -> Path:
+    """Latents of `shards` · 1,000 rows, and what the denoiser will be asked for them; returns their folder."""
     root = folder / "shards"
+    number = {caption: i for i, caption in enumerate(taught(present_kinds(clips)))}
+
+    def asked(row: Row) -> Tensor:
+        clip = clips.clips[row.clips[0]]
+        return reader.known[sound_of(clip, number)] + reader.manners[manner_of(clip.caption, row.manner)]
+
     missing = [number for number in range(shards) if not (root / f"{number:04d}").is_dir()]
-    for number in tqdm(missing, desc="shards", unit="shard"):
-        rows = draw_rows(clips, number, SHARD)
-        conditions = embed_once(condition, [row.caption for row in rows])
-        write_shard(
-            root / f"{number:04d}", encode(autoencoder, clips, rows), conditions, [row.to_json() for row in rows]
-        )
+    for shard in tqdm(missing, desc="shards", unit="shard"):
+        rows = draw_rows(clips, shard, SHARD)
+        conditions = torch.stack([asked(row) for row in rows])[:, None]
+        lines = [row.to_json() for row in rows]
+        write_shard(root / f"{shard:04d}", encode(autoencoder, clips, rows), conditions, lines)
     return root
 
 
