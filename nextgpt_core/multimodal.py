@@ -26,7 +26,7 @@ from nextgpt_core.prompt import PromptRenderer, Segment, Targets, Upload, superv
 from nextgpt_core.signals import SignalTokens
 from nextgpt_core.tokenizer import Tokenizer
 
-_KEPT_FEATURES = 4096  # items; a feature row is a few kilobytes
+_KEPT_FEATURES = 1024  # items, of up to 43 kilobytes each
 
 
 @dataclass(frozen=True)

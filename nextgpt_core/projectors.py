@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from nextgpt_core.config import OutputProjectorConfig, RecallConfig
+from nextgpt_core.config import ConfigError, OutputProjectorConfig, RecallConfig
 
 _LEAST = 1e-9  # of a share whose logarithm is taken
 
@@ -31,6 +31,8 @@ class InputProjector(nn.Module):
         embed: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
+        for recall in recalls:
+            _check(recall, dim)
         self.tokens = tokens
         self.linear = nn.Linear(dim, tokens * width)
         self.recalls = nn.ModuleList(Recall(recall, tokens, embed) for recall in recalls)
@@ -80,6 +82,17 @@ class Recall(nn.Module):
         if self._known:
             logits = torch.cat([features[:, self._known].float().clamp(min=_LEAST).log(), logits], 1)
         return logits.softmax(-1).to(features.dtype)
+
+
+def _check(recall: RecallConfig, dim: int) -> None:
+    """Raises ConfigError for columns that an encoder's rows, `dim` wide, do not have."""
+    for name in ("columns", "known"):
+        if (span := getattr(recall, name)) is not None and not 0 <= span[0] < span[1] <= dim:
+            raise ConfigError(f"A recall's {name} are {list(span)}; the encoder's rows have {dim} columns.")
+    if recall.known is not None and recall.known[1] - recall.known[0] >= recall.entries:
+        raise ConfigError(f"A recall has {recall.entries} entries, of which all are known in {list(recall.known)}.")
+    if recall.hidden and recall.rank:
+        raise ConfigError("A recall has hidden units or a rank, not both.")
 
 
 class OutputProjector(nn.Module):

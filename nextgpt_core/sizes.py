@@ -17,6 +17,7 @@ from torch import nn
 from nextgpt_core import weights
 from nextgpt_core.config import Config, DecoderConfig, EncoderConfig, Source
 from nextgpt_core.conversation import Modality
+from nextgpt_core.encoders import known_width
 from nextgpt_core.projectors import InputProjector, OutputProjector
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ PUBLISHED_DECODERS = {
 }
 PUBLISHED_SCALES = {"stable-diffusion": 8, "text-to-video": 8, "audioldm": 4}
 _NOT_KEPT = "text_encoder"  # decoders drop it once the unconditional condition is known
-_FEATURES = 1024  # ImageBind's; a narrower encoder's projector is a little smaller
+_FEATURES = 1024  # ImageBind's
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,15 @@ def measure(config: Config, folder: Path) -> Sizes:
     layers, lora = language.num_hidden_layers, config.language_model.lora
     linear = _linear_shapes(language)
     run_lengths = {name: config.signals[modality].count for modality, name in config.writes.items()}
+    widths = {name: known_width(encoder.kind) for name, encoder in config.encoders.items()}
     with torch.device("meta"):
         projectors: list[nn.Module] = [
-            InputProjector(_FEATURES, language.hidden_size, projector.tokens, projector.recalls)
+            InputProjector(
+                widths.get(projector.encoder) or _FEATURES,
+                language.hidden_size,
+                projector.tokens,
+                projector.recalls,
+            )
             for projector in config.input_projectors.values()
         ]
         projectors += [

@@ -3,7 +3,8 @@
 Weights in git are dear. A matrix `w` of two or more dimensions stored in 8 bits becomes two entries: `w` (int8, its
 own shape) and `w:scale` (float32, one per first-axis row). In 6 bits it becomes three: `w` (uint8, four values in
 three bytes), `w:scale` (bfloat16) and `w:shape`. Of a matrix of zeros `w:shape` is enough. Everything else is stored in
-float16. Reading gives float32 back either way, so callers never see the difference.
+float16, but for integers, which stay what they are, in 32 bits. Reading gives float32 back for all others, so callers
+never see the difference.
 """
 
 from __future__ import annotations

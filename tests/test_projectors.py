@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from nextgpt_core.config import InputProjectorConfig, RecallConfig, parse
+from nextgpt_core.config import ConfigError, InputProjectorConfig, RecallConfig, parse
 from nextgpt_core.projectors import InputProjector
 
 DIM, WIDTH, TOKENS = 7, 5, 2
@@ -70,3 +71,18 @@ def test_what_the_encoder_knows_itself_comes_first_in_the_same_softmax():
     torch.testing.assert_close(recall.recognise(features)[:, :2], features[:, 3:5] / (1 + mass.sum(1, keepdim=True)))
     torch.testing.assert_close(recall.recognise(features)[:, 2:], mass / (1 + mass.sum(1, keepdim=True)))
     assert recall.recognise(torch.zeros(1, DIM)).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("recall", "said"),
+    [
+        (RecallConfig(3, (0, 8)), r"columns are \[0, 8\]; the encoder's rows have 7 columns"),
+        (RecallConfig(3, (4, 2)), r"columns are \[4, 2\]"),
+        (RecallConfig(3, (0, 2), known=(6, 9)), r"known are \[6, 9\]"),
+        (RecallConfig(3, (0, 2), known=(2, 5)), "3 entries, of which all are known"),
+        (RecallConfig(3, (0, 2), hidden=4, rank=2), "hidden units or a rank"),
+    ],
+)
+def test_columns_that_are_not_there_are_an_error_at_once(recall, said):
+    with pytest.raises(ConfigError, match=said):
+        InputProjector(DIM, WIDTH, TOKENS, (recall,), embed)

@@ -6,6 +6,7 @@ it remembers examples, denoising begins from one of them in as much noise as the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 from nextgpt_core import media
 from nextgpt_core.conversation import Media
 from nextgpt_core.decoders import OnStep
+from nextgpt_core.decoders.folder import DecoderError
 from nextgpt_core.decoders.latent_diffusion import LatentDiffusionDecoder
 from nextgpt_core.decoders.sound_unet import EXAMPLES, Sound, SoundUNet2DConditionModel
 
@@ -67,6 +69,12 @@ class AudioDecoder(LatentDiffusionDecoder):
         if not isinstance(unet, SoundUNet2DConditionModel):
             return make(prompt_embeds, settings, seed, on_step)
         parts, in_turn = unet.reader.parts(self._condition(prompt_embeds.to(unet.device)))
+        walked, strength = self.pipeline.scheduler.config.num_train_timesteps, settings.get("strength", 1.0)
+        if not 0 < strength <= 1 or settings["steps"] / strength > walked:
+            raise DecoderError(
+                f"The setting strength is {strength:g}; it is more than 0 and at most 1, and at least "
+                f"{settings['steps'] / walked:g} with {settings['steps']:g} steps."
+            )
 
         def counted(done: int) -> OnStep | None:
             if on_step is None:
@@ -87,13 +95,20 @@ class AudioDecoder(LatentDiffusionDecoder):
         if scheduler.strength == 1:
             return {}
         example = unet.memory.recall(sound, int(torch.randint(EXAMPLES, (), generator=generator))).float()
+        if (seconds := settings.get("seconds")) is not None:  # a longer sound begins anew, a shorter one ends sooner
+            frame = math.prod(self.pipeline.vocoder.config.upsample_rates) / self.sampling_rate  # seconds
+            cells = math.ceil(int(seconds / frame) / self.pipeline.vae_scale_factor)  # as the pipeline counts them
+            example = example.repeat(1, 1, math.ceil(cells / example.shape[2]), 1)[:, :, :cells]
         noise = torch.randn(example.shape, generator=generator).to(example.device)
         scheduler.set_timesteps(int(settings["steps"]))
-        return {"latents": scheduler.add_noise(example, noise, scheduler.timesteps[:1])}
+        sigma = scheduler.init_noise_sigma  # of the noise alone; the pipeline multiplies all by it
+        return {"latents": scheduler.add_noise(example, noise * sigma, scheduler.timesteps[:1]) / sigma}
 
     def _build_pipeline(self, components: dict[str, Any]) -> DiffusionPipeline:
         if isinstance(components["unet"], SoundUNet2DConditionModel):
             components["scheduler"] = LastSteps.from_config(components["scheduler"].config)
+        elif "strength" in self.settings:
+            raise DecoderError(f"{self.folder} remembers no sounds to begin from, so there is no setting strength.")
         return super()._build_pipeline(components)
 
     def _condition(self, prompt_embeds: Tensor) -> Tensor:

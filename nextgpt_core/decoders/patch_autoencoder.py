@@ -1,4 +1,4 @@
-"""What the pocket decoders' autoencoders share: patches to latents and back, linearly, and convolutions that do better.
+"""What the pocket decoders' autoencoders share: patches to latents and back, linearly, and if need be better than that.
 
 The linear path may start as a principal component analysis, so that latents mean something before anything is trained.
 It offers what diffusers' pipelines ask of a `vae`. What the maps are, pictures or spectrograms, a subclass says; how
@@ -21,8 +21,9 @@ from torch.nn import functional as F
 class PatchAutoencoder(ModelMixin, ConfigMixin):
     """Maps (b, c, h, w) ↔ latents (b, latent_channels, h / patch, w / patch).
 
-    A subclass builds `decoder` (see `patch_decoder`) and the linear path; `latents` is its own way in where that is not
-    the linear path alone, `scaled` and `unscaled` are where its latents are not of unit variance by themselves.
+    A subclass builds the linear path, and a `decoder` (see `patch_decoder`) or its own `restored`; `latents` is its own
+    way in where that is not the linear path alone, `scaled` and `unscaled` are where its latents are not of unit
+    variance by themselves.
     """
 
     patch: ClassVar[int]  # places a side that become one latent cell

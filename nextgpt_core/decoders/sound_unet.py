@@ -65,6 +65,7 @@ class SoundReader(nn.Module):
         likeliest twice would be neither.
         """
         ways, sounds, manners = self(condition.to(self.way.weight.dtype))
+        sounds = sounds.masked_fill(~self.known.any(1), -torch.inf)  # places that nothing was put in
         way, (first, second) = ways[0].argmax(-1), sounds[0].float().log_softmax(-1)
         if way == ALONE:
             return [Sound(int((first + second).argmax()), int(manners[0].argmax()))], False
@@ -84,7 +85,7 @@ class SoundReader(nn.Module):
 
     @torch.no_grad()
     def agreement(self, made: Tensor, meant: Tensor) -> dict[str, float]:
-        """In what shares two batches of conditions, or the sounds that are meant, are read alike."""
+        """In what shares two batches of conditions are read alike; of two sounds each counts by itself."""
         said, target = (
             [logits.argmax(-1) for logits in self(part[:, 0].to(self.way.weight.dtype))] for part in (made, meant)
         )

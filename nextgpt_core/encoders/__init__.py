@@ -34,10 +34,19 @@ class Encoder(Protocol):
 
 def build_encoder(kind: str, weights: Path) -> Encoder:
     """Builds the encoder that the config calls `kind` from its weights on disk."""
+    return _class(kind)(weights)
+
+
+def known_width(kind: str) -> int | None:
+    """Its `dim` where that does not depend on the weights."""
+    return getattr(_class(kind), "dim", None)
+
+
+def _class(kind: str) -> type[Encoder]:
     if kind not in KINDS:
         raise ValueError(f"There is no encoder {kind!r}; there are: {', '.join(KINDS)}.")
     module, name = KINDS[kind].split(":")
-    return getattr(importlib.import_module(module), name)(weights)
+    return getattr(importlib.import_module(module), name)
 
 
 KINDS = {

@@ -129,13 +129,10 @@ class EfficientNetLite2:
         """(b, 1000) ImageNet-1k logits, in the order of the class indices."""
         return self.network._fc(self.features(images))
 
-    def probabilities(self, features: Tensor) -> Tensor:
-        return self.class_logits(features).softmax(-1)
-
     @torch.no_grad()
-    def class_logits(self, features: Tensor) -> Tensor:
-        """(b, 1000) of features (b, 1280), at the temperature that makes probabilities of them."""
-        return self.network._fc(features) / TEMPERATURE
+    def probabilities(self, features: Tensor) -> Tensor:
+        """(b, 1000) of features (b, 1280)."""
+        return (self.network._fc(features) / TEMPERATURE).softmax(-1)
 
     def _normalize(self, pixels: Tensor) -> Tensor:
         return ((pixels.to(self.device, torch.float32) - 127) / 128).contiguous(memory_format=torch.channels_last)

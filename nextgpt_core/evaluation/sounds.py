@@ -29,6 +29,7 @@ from nextgpt_core.pocket.sounds.rows import Row, draw_mixture
 
 SLOW_FAST = 2.85  # onsets a second: between 1.25 and 6.5, the middles of what training calls slow and fast
 _SHOWN = 24  # kinds on a sheet of spectrograms
+_ATTACK = -0.245  # in a spectrogram: 1e-4 of full scale, below which nothing begins that one would count
 _AUDIBLE = 0.05  # in a spectrogram: about 50 dB below the loudest
 
 
@@ -65,6 +66,7 @@ class KindJudge:
             axis = kinds[near.argmax()]
             left, others = (part - (part @ axis)[:, None] * axis for part in (heard, kinds))
             beside = (normalize(left, dim=-1) @ normalize(others, dim=-1).T).amax(0)
+            beside[near.argmax()] = -torch.inf
             by_turns = torch.stack([near.argsort(descending=True), beside.argsort(descending=True)], 1).flatten()
             found.append(list(dict.fromkeys(by_turns.tolist()))[:most])
         return found
@@ -152,7 +154,7 @@ def evaluate_audio(
 def onsets_per_second(wave: np.ndarray) -> float:
     """How often a sound begins anew: peaks in the rise of its spectrogram, over the time they span."""
     spectrogram = mel_spectrogram(torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None])[0]
-    rise = spectrogram.diff(dim=0).clamp(min=0).mean(1)  # (frames - 1,)
+    rise = spectrogram.clamp(min=_ATTACK).diff(dim=0).clamp(min=0).mean(1)  # (frames - 1,)
     around = torch.nn.functional.max_pool1d(rise[None], 9, 1, 4)[0]
     usual = torch.nn.functional.avg_pool1d(rise[None], 31, 1, 15, count_include_pad=False)[0]
     peaks = (rise == around) & (rise > 1.6 * usual) & (rise > 0.25 * rise.max())

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     torch.manual_seed(0)
-    model = checkpoint.build(args.checkpoint, load_config(args.checkpoint))
+    model = checkpoint.build(args.checkpoint, load_config(args.checkpoint), "cpu")
     learn_names(model, args.data or cache_folder() / "pocket", args.photos, args.sounds, args.clips)
     checkpoint.save(model, args.out)
     return 0

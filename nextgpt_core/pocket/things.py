@@ -75,7 +75,7 @@ def learn_things(recall: Recall, seen: Tensor, things: Tensor, photos: Tensor, c
         recall.mean.copy_(mean)
         recall.scale.copy_(scale)
         directions, prototypes = discriminants(
-            ((seen - mean) * scale)[:, cells], things, recall.keys[0].out_features - 1
+            ((seen - mean) * scale)[:, cells], things, count, recall.keys[0].out_features - 1
         )
         sure = ((seen - mean) * scale)[:, cells] @ directions
         sharpness = _SHARPNESS / sure.norm(dim=1).mean()
@@ -94,12 +94,11 @@ def learn_things(recall: Recall, seen: Tensor, things: Tensor, photos: Tensor, c
         last.bias.copy_((gate.bias - usual).expand(count))
 
 
-def discriminants(features: Tensor, labels: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Directions (columns, rank), in which features (n, columns) tell labels apart, and prototypes (labels, rank).
+def discriminants(features: Tensor, labels: Tensor, count: int, rank: int) -> tuple[Tensor, Tensor]:
+    """Directions (columns, rank), in which features (n, columns) tell labels apart, and prototypes (count, rank).
 
     Both are made so that the product of a feature's projection with a prototype is largest for its own label.
     """
-    count = int(labels.max()) + 1
     means = _means(features, labels, count)
     within = features - means[labels]
     covariance = within.T @ within / len(within)

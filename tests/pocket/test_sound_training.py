@@ -114,6 +114,20 @@ def test_from_clips_to_a_decoder_that_plays(built, tmp_path, monkeypatch):
             known = [vocoder(vae.decode(remembered.recall(sound, i)).sample[:, 0]) for i in range(EXAMPLES)]
         distances = [float((shown - mel_spectrogram(one)).abs().mean()) for one in known]
         assert min(distances) < 0.1, distances
+
+    # Of any length, from several examples, two of which one is not remembered; and strength is what it may be.
+    monkeypatch.setattr(read, "parts", lambda _: ([Sound(1), Sound(KNOWN - 1)], False))
+    for seconds in (2.0, 4.1, 8.0):
+        made = decoder.generate(condition, {"strength": 0.4, "steps": 2, "seconds": seconds})
+        assert seconds * 16000 - 256 < len(made) <= seconds * 16000 and np.isfinite(made).all()  # whole frames
+    monkeypatch.setattr(remembered, "recall", lambda _, which: chosen.append(which) or torch.zeros(1, 4, 16, 4))
+    chosen: list[int] = []
+    for seed in range(12):
+        decoder.generate(condition, {"strength": 0.4, "steps": 1}, seed=seed)
+    assert set(chosen) == set(range(EXAMPLES))
+    for strength in (0, -1, 1.5, 0.0005):
+        with pytest.raises(DecoderError, match="strength is"):
+            decoder.generate(condition, {"strength": strength, "steps": 2})
     with pytest.raises(DecoderError, match=r"The condition is \(2, 1, 16\), expected \(1, 1, 16\)"):
         decoder.generate(condition.repeat(2, 1, 1))
 

@@ -1,7 +1,6 @@
-"""What is trained for sounds, as tasks of `pocket.training`: the mel autoencoder, the denoiser.
+"""What is trained for sounds, as a task of `pocket.training`: the denoiser, from stored latents as the pictures' does.
 
-The autoencoder learns from spectrograms, made louder, quieter and mixed on the way, the denoiser from stored latents
-as the pictures' does. The vocoder has nothing to learn.
+The autoencoder is a principal component analysis, and the vocoder has nothing to learn.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from nextgpt_core.pocket.training import Plan, train
 
 SETTINGS = {"steps": 8, "guidance_scale": 1.5, "seconds": SECONDS, "strength": 0.4}
 SHARD = 1000  # rows a shard
+FORMAT = 2  # goes up when what is kept between sittings comes to mean something else
 SAID = 60_000  # captions for the reader
 READING = Plan(1200, 256, 1e-3, 50, average=0.99)
 SAMPLES = ("a dog barking", "a siren", "rain", "a slow piano melody", "a fast snare drum rhythm", "a church bell")
@@ -51,17 +52,18 @@ def build_decoder(
     Steps, because a shared machine's minutes say little.
     """
     clips = build_clips(folder / "clips", folder / "packages", recordings)
-    spectrograms = build_spectrograms(clips, folder / "spectrograms.npy")
-    autoencoder = fit_autoencoder(runs / "sound-latents", spectrograms, clips)
+    spectrograms = build_spectrograms(clips, folder / f"spectrograms-{FORMAT}.npy")
+    autoencoder = fit_autoencoder(runs / f"sound-latents-{FORMAT}", spectrograms, clips)
     reader = new_reader(clips, condition)
     data = Shards(build_shards(folder, clips, autoencoder, reader, shards), 1)
-    train_reader(runs / "sound-reader", reader, clips, condition)
+    train_reader(runs / f"sound-reader-{FORMAT}", reader, clips, condition)
     unet = tasks.new_sound_unet(autoencoder.config.latent_channels, data.width)
     unet.reader = reader
     unet.memory.remember(
         memory.examples(clips, present_kinds(clips), spectrograms, autoencoder), memory.shifts(clips, autoencoder)
     )
-    network = train_denoiser(runs / "sound-denoiser", out, data, autoencoder, condition, steps, unet)
+    network = train_denoiser(runs / f"sound-denoiser-{FORMAT}", out, data, autoencoder, condition, steps, unet)
+    network = network.cpu()
     memory.imagine(network, clips, present_kinds(clips), spectrograms, autoencoder)
     tasks.write_audio_decoder(out, network, autoencoder, SpectralVocoder(), data.width)
 
@@ -127,7 +129,7 @@ def train_denoiser(
 
 def build_shards(folder: Path, clips: Clips, autoencoder: MelAutoencoder, reader: SoundReader, shards: int) -> Path:
     """Latents of `shards` · 1,000 rows, and what the denoiser will be asked for them; returns their folder."""
-    root = folder / "shards"
+    root = folder / f"shards-{FORMAT}"
     number = {caption: i for i, caption in enumerate(taught(present_kinds(clips)))}
 
     def asked(row: Row) -> Tensor:
