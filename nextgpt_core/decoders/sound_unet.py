@@ -22,6 +22,7 @@ from nextgpt_core.decoders.layout import SHARPNESS
 ALONE, TOGETHER, IN_TURN = range(3)  # one sound, two at once, two one after the other
 KNOWN, EXAMPLES = 352, 3  # how many sounds can be known, and how many examples there are of each
 MANNERS = 8  # ways to sound, the first of which is none that is said
+LOW, HIGH = 5, 6  # of these the registers
 _WIDTH = 1024
 
 
@@ -98,7 +99,10 @@ class SoundReader(nn.Module):
 
 
 class SoundMemory(nn.Module):
-    """Examples of the known sounds, as latents (channels, frames, bands), and how manners differ from them."""
+    """Examples of the known sounds, as latents (channels, frames, bands), and how manners differ from them.
+
+    A sound's examples stand in the order of their pitch, so that registers are a choice among them.
+    """
 
     def __init__(self, channels: int, frames: int, bands: int) -> None:
         super().__init__()
@@ -110,14 +114,15 @@ class SoundMemory(nn.Module):
         return bool(self.examples[sound.known * EXAMPLES].any())
 
     def recall(self, sound: Sound, which: int) -> Tensor:
-        """(1, channels, frames, bands): one of the examples of a sound, in its manner."""
+        """(1, channels, frames, bands): number `which` of a sound, if it is not low or high, in its manner."""
         channels, _, bands = self.shape
+        which = {LOW: 0, HIGH: EXAMPLES - 1}.get(sound.manner, which)
         shift = self.shifts[sound.manner].view(1, channels, 1, bands)
         return self.examples[sound.known * EXAMPLES + which].view(1, *self.shape) + shift
 
     @torch.no_grad()
     def remember(self, examples: Tensor, shifts: Tensor) -> None:
-        """examples: (sounds, EXAMPLES, channels, frames, bands); shifts: (manners, channels, bands)."""
+        """examples: (sounds, EXAMPLES, channels, frames, bands), low ones first; shifts: (manners, channels, bands)."""
         self.examples.zero_()[: len(examples) * EXAMPLES] = examples.flatten(2).flatten(0, 1)
         self.shifts.zero_()[: len(shifts)] = shifts.flatten(1)
 

@@ -22,13 +22,14 @@ from nextgpt_core.decoders.audio import AudioDecoder, presentable
 from nextgpt_core.decoders.vocoder import DECIBELS, RATE, mel_spectrogram
 from nextgpt_core.encoders.sound_effects import SoundEffects
 from nextgpt_core.pocket.sounds import spectrograms
-from nextgpt_core.pocket.sounds.captions import tempo_caption
+from nextgpt_core.pocket.sounds.captions import register_caption, tempo_caption
 from nextgpt_core.pocket.sounds.clips import Clips, open_clips, seeded
 from nextgpt_core.pocket.sounds.kinds import Kind, load_kinds
 from nextgpt_core.pocket.sounds.rows import Row, draw_mixture
 
 SLOW_FAST = 2.85  # onsets a second: between 1.25 and 6.5, the middles of what training calls slow and fast
 _SHOWN = 24  # kinds on a sheet of spectrograms
+_FRAME, _VOICED, _SEMITONE = 2048, 0.6, 2 ** (1 / 12)  # samples; least autocorrelation of a frame with a pitch
 _ATTACK = -0.245  # in a spectrogram: 1e-4 of full scale, below which nothing begins that one would count
 _AUDIBLE = 0.05  # in a spectrogram: about 50 dB below the loudest
 
@@ -141,6 +142,7 @@ def evaluate_audio(
         "instruments": {
             **_families(hearing.kinds, scores, judge.real_scores()),
             **_tempo(hearing, play, tempo_kinds),
+            "register": _register(hearing.kinds, play),
         },
         "mixtures": _mixtures(hearing, judge, play, cases),
         "seconds_per_sound": round(seconds, 2),
@@ -225,6 +227,32 @@ def _tempo(hearing: Hearing, play: Any, count: int) -> dict[str, float]:
         return round(float(np.mean(right)), 3)
 
     return {"tempo": share(made), "ceiling_tempo": share(real)}
+
+
+def fundamental(wave: np.ndarray) -> float:
+    """Hertz, the median over frames that have one, by autocorrelation; 0 where none has."""
+    window = np.hanning(_FRAME)
+    found = []
+    for first in range(0, len(wave) - _FRAME, _FRAME // 2):
+        alike, usual = (
+            np.fft.irfft(np.abs(np.fft.rfft(part, 2 * _FRAME)) ** 2)[:_FRAME]
+            for part in (wave[first : first + _FRAME] * window, window)
+        )
+        if alike[0] > 1e-3:
+            alike = alike / alike[0] / (usual / usual[0] + 1e-3)
+            lags = np.arange(RATE // 2000, RATE // 50)
+            peaks = lags[(alike[lags] > alike[lags - 1]) & (alike[lags] >= alike[lags + 1]) & (alike[lags] > _VOICED)]
+            if len(peaks):  # of its multiples, which are like it, the shortest is the period
+                found.append(RATE / peaks[alike[peaks] > 0.9 * alike[peaks].max()][0])
+    return float(np.median(found)) if found else 0.0
+
+
+def _register(kinds: Sequence[Kind], play: Any) -> float:
+    """Low and high asked of every instrument: in what share high is a semitone higher, or more."""
+    instruments = [kind for kind in kinds if kind.source == "instrument"]
+    low, high = (play([register_caption(kind, register) for kind in instruments], 7000) for register in ("low", "high"))
+    right = [fundamental(above) > _SEMITONE * fundamental(below) for below, above in zip(low, high, strict=True)]
+    return round(float(np.mean(right)), 3)
 
 
 def _mixtures(hearing: Hearing, judge: KindJudge, play: Any, count: int) -> dict[str, float]:

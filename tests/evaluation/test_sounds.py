@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nextgpt_core.evaluation.sounds import SLOW_FAST, KindJudge, _kinds, onsets_per_second
+from nextgpt_core.evaluation.sounds import SLOW_FAST, KindJudge, _kinds, fundamental, onsets_per_second
 from nextgpt_core.pocket.sounds.instruments import TEMPOS
 from nextgpt_core.pocket.sounds.waves import SECONDS, add, burst, decay, silence, tone
 
@@ -55,3 +55,10 @@ def test_onsets_are_counted(rate):
         )
     assert onsets_per_second(out.astype(np.float32)) == pytest.approx(rate, rel=0.2)
     assert TEMPOS["slow"][1] < SLOW_FAST < TEMPOS["fast"][0]
+
+
+@pytest.mark.parametrize("hertz", [82.0, 220.0, 880.0])
+def test_the_fundamental_is_heard_below_its_overtones_and_none_in_noise(hertz):
+    wave = 0.2 * tone(hertz, (0.6, 1, 0.8, 0.4), SECONDS)
+    assert fundamental(wave.astype(np.float32)) == pytest.approx(hertz, rel=0.02)
+    assert fundamental(0.1 * np.random.default_rng(0).standard_normal(len(wave))) == 0

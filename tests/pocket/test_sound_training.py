@@ -12,7 +12,19 @@ import torch
 from nextgpt_core.decoders.audio import AudioDecoder, put_together
 from nextgpt_core.decoders.folder import DecoderError
 from nextgpt_core.decoders.mel_autoencoder import MelAutoencoder
-from nextgpt_core.decoders.sound_unet import ALONE, EXAMPLES, IN_TURN, KNOWN, MANNERS, TOGETHER, Sound, SoundReader
+from nextgpt_core.decoders.sound_unet import (
+    ALONE,
+    EXAMPLES,
+    HIGH,
+    IN_TURN,
+    KNOWN,
+    LOW,
+    MANNERS,
+    TOGETHER,
+    Sound,
+    SoundMemory,
+    SoundReader,
+)
 from nextgpt_core.decoders.vocoder import mel_spectrogram
 from nextgpt_core.pocket.shards import Shards
 from nextgpt_core.pocket.sounds import clips, memory, network_tasks, reader_task, rows, stages
@@ -239,9 +251,30 @@ def test_what_is_remembered_is_typical_and_never_held_out(built):
     assert chosen.shape == (len(reader_task.taught(kinds)), EXAMPLES, 4, 16, 4)
     for number, kind in enumerate(kinds):
         own = sorted(found.rows(held_out=False, kind=kind.name), key=margins.__getitem__, reverse=True)
-        shown = torch.from_numpy(shown_all[(own * EXAMPLES)[:EXAMPLES]]).unsqueeze(1)
+        pitch = dict(zip(own, memory.height(torch.from_numpy(shown_all[own])).tolist(), strict=True))
+        typical = sorted((own * EXAMPLES)[: 2 * EXAMPLES], key=pitch.__getitem__)
+        kept = torch.from_numpy(shown_all[[typical[0], typical[2], typical[-1]]]).unsqueeze(1)  # 0, 2.5 and 5 of 0 … 5
         with torch.no_grad():
-            torch.testing.assert_close(chosen[number], network.encode(shown).latent)
+            torch.testing.assert_close(chosen[number], network.encode(kept).latent)
+
+
+def test_low_and_high_are_the_ends_of_what_is_remembered():
+    names = reader_task.MANNER_NAMES
+    assert (names[LOW], names[HIGH]) == ("low", "high")
+    remembered = SoundMemory(4, 16, 4)
+    examples = torch.arange(2.0 * EXAMPLES).view(2, EXAMPLES, 1, 1, 1).expand(-1, -1, 4, 16, 4)
+    remembered.remember(examples, torch.zeros(MANNERS, 4, 4))
+    found = {
+        manner: [float(remembered.recall(Sound(1, manner), i).mean()) for i in range(3)] for manner in (0, LOW, HIGH)
+    }
+    assert found == {0: [3.0, 4.0, 5.0], LOW: [3.0] * 3, HIGH: [5.0] * 3}
+
+
+def test_the_height_of_a_spectrogram_follows_its_pitch():
+    time = torch.arange(16384) / 16000
+    shown = mel_spectrogram(torch.stack([0.3 * torch.sin(2 * torch.pi * hertz * time) for hertz in (200, 400, 1600)]))
+    low, middle, high = memory.height(shown).tolist()
+    assert low < middle - 1 and middle < high - 5
 
 
 def test_quiet_is_quieter_in_the_shift_of_its_latents(built):

@@ -44,6 +44,11 @@ def tempo_caption(kind: Kind, tempo: str) -> str:
     return f"a {tempo} {_noun(kind.phrases[0])} {'rhythm' if kind.source == 'drum' else 'melody'}"
 
 
+def register_caption(kind: Kind, register: str) -> str:
+    """Likewise: "a low cello melody"."""
+    return f"a {register} {_noun(kind.phrases[0])} melody"
+
+
 def with_manner(caption: str, manner: str) -> str:
     return f"{caption} {MANNERS[manner]}"
 

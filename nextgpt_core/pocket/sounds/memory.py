@@ -10,7 +10,6 @@ kinds apart (linear discriminants), and a sound is typical that lies far on its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -59,9 +58,10 @@ class Typicality:
 
 @torch.no_grad()
 def examples(clips: Clips, kinds: Sequence[Kind], spectrograms: np.ndarray, autoencoder: MelAutoencoder) -> Tensor:
-    """(known sounds, EXAMPLES, channels, frames, bands), the most typical first; some twice where there are too few.
+    """(known sounds, EXAMPLES, channels, frames, bands), from low to high; some twice where there are too few.
 
-    Zeros for kinds of recordings.
+    Of the most typical, twice as many, they are the lowest, one in the middle and the highest. Zeros for kinds of
+    recordings.
     """
     rows, names = clips.rows(held_out=False), {kind.name: kind for kind in kinds}
     own = [clips.clips[row].kind for row in rows]
@@ -74,11 +74,15 @@ def examples(clips: Clips, kinds: Sequence[Kind], spectrograms: np.ndarray, auto
         if not recorded(names[clip.kind]):
             for sound in {sound_of(clip, number), number[names[clip.kind].phrases[0]]}:
                 of_sound[sound].append(row)
-    encode = partial(_encode, autoencoder, spectrograms)
-    size = encode(rows[:1])[0]
-    return torch.stack([
-        encode((found * EXAMPLES)[:EXAMPLES]) if found else size.new_zeros(EXAMPLES, *size.shape) for found in of_sound
-    ])  # fmt: skip
+    heights = dict(zip(rows, height(shown).tolist(), strict=True))
+    size = _encode(autoencoder, spectrograms, rows[:1])[0]
+    chosen = []
+    for found in of_sound:
+        typical = sorted((found * EXAMPLES)[: 2 * EXAMPLES], key=heights.__getitem__)
+        places = [round(i * (len(typical) - 1) / (EXAMPLES - 1)) for i in range(EXAMPLES)]
+        kept = [typical[place] for place in places] if typical else []
+        chosen.append(_encode(autoencoder, spectrograms, kept) if kept else size.new_zeros(EXAMPLES, *size.shape))
+    return torch.stack(chosen)
 
 
 def recorded(kind: Kind) -> bool:
@@ -103,8 +107,15 @@ def imagine(
             made = _from_noise(unet, Sound(number))
             heard = autoencoder.decode(made).sample[:, 0]
             best = typicality(heard, [kind.name] * len(made)).topk(EXAMPLES).indices
+            best = best[height(heard[best]).argsort()]
             first = number * EXAMPLES
             unet.memory.examples[first : first + EXAMPLES] = made[best].flatten(1)
+
+
+def height(spectrograms: Tensor) -> Tensor:
+    """(n,) of (n, frames, bands): the band around which their magnitudes lie."""
+    magnitudes = (6 * spectrograms).exp().sum(1)  # about those of `mel_spectrogram`, but for a factor
+    return magnitudes @ torch.arange(magnitudes.shape[1], dtype=torch.float32) / magnitudes.sum(1)
 
 
 @torch.no_grad()
