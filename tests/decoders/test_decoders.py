@@ -321,3 +321,9 @@ def test_weights_that_do_not_fit_their_config_are_an_error(tmp_path):
     config.write_text(config.read_text().replace('"layers_per_block": 1', '"layers_per_block": 2'))
     with pytest.raises(DecoderError, match=r"unet/diffusion_pytorch_model.safetensors does not fit the config.json"):
         build("image", tmp_path)
+
+
+def test_sounds_that_remember_nothing_take_no_strength(folders):
+    with pytest.raises(DecoderError, match="no setting strength"):
+        build("audio", folders["audio"], strength=0.5)
+    assert type(build("audio", folders["audio"]).pipeline.scheduler) is type(stock("audio", folders["audio"]).scheduler)

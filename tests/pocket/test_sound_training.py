@@ -323,3 +323,11 @@ def test_what_is_rather_like_another_kind_is_not_typical():
     names = [f"kind {number}" for number in kind.tolist()]
     margins = memory.Typicality(shown, names)(shown, names)
     assert margins[:4].max() < margins[4:].min()
+
+
+def test_a_place_that_holds_no_sound_is_never_heard():
+    torch.manual_seed(0)
+    reader = SoundReader(16)
+    reader.known[5:] = 0  # as like as anything where all others are unlike
+    heard = [part.known for condition in torch.randn(40, 1, 16) for part in reader.parts(condition)[0]]
+    assert set(heard) <= set(range(5))
