@@ -69,7 +69,7 @@ class _Writer:
             return (_user(self._named(made, words)),)
         if "text" in shown:
             return (Message("user", (*files, Text(self._of_files(files, made, words)))),)
-        announced = self._ask.finish(self._ask.choose("announce", r=self._ask.clauses(made, words)))
+        announced = self._ask.finish(self._ask.choose("announce", r=self._ask.clauses(made, words)[0]))
         return (
             _user(announced),
             Message("assistant", (Text(self._ask.choose("announce.reply")),)),
@@ -90,7 +90,7 @@ class _Writer:
 
     def _of_files(self, files: Sequence[Media], made: Sequence[Modality], words: bool) -> str:
         if made:
-            return self._ask.of_it(made, words)
+            return self._ask.finish(self._ask.clauses(made, words)[0]) if words else self._ask.of_it(made)
         return self._ask.finish(self._ask.choose("all.shown" if len(files) > 1 else f"{files[0].modality}.shown"))
 
 

@@ -38,12 +38,14 @@ class Reply:
 
     @property
     def words(self) -> str:
-        """The text beside captions: less the sentence before each run."""
+        """The text beside captions: less the sentence before each run, and the list of what comes, before a colon."""
         kept = []
         for part, following in zip_longest(self.parts, self.parts[1:]):
             if part in MODALITIES:
                 continue
-            kept.append(" ".join(_sentences(part)[:-1]) if following in MODALITIES else part)
+            if following in MODALITIES:
+                part = " ".join(sentence for sentence in _sentences(part)[:-1] if not sentence.endswith(":"))
+            kept.append(part)
         return " ".join(filter(None, map(str.strip, kept)))
 
     @property

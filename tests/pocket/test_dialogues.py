@@ -44,6 +44,24 @@ def test_every_run_follows_a_sentence_that_says_what_it_shows(written):
                     assert before.text.endswith(f"{part.caption}."), before.text
 
 
+def test_what_consists_of_several_begins_with_a_list_of_it(written):
+    nouns = {"image": "picture", "video": "video", "audio": "sound"}
+    replies = [m for some in written.values() for c in some for m in c if m.role == "assistant" and m.media]
+    several = 0
+    for reply in replies:
+        head, _, rest = reply.text.partition(": ")
+        listed = re.findall(r"\b(a|two|three|some) (picture|video|sound|word)s?\b", head.lower()) if rest else []
+        if reply.text.startswith("Here is") or (len(reply.media) == 1 and not listed):
+            continue
+        several += 1
+        assert [noun for _, noun in listed if noun != "word"] == [
+            nouns[modality] for modality in dict.fromkeys(m.modality for m in reply.media)
+        ], reply.text
+        assert len(reply.media) == sum({"a": 1, "two": 2, "three": 3, "some": 0}[count] for count, _ in listed)
+    assert several > COUNT
+    assert all(len(reply.media) < 2 or ": " in reply.text for reply in replies)
+
+
 def test_no_slot_stays_open(written):
     texts = [m.text for some in written.values() for messages in some for m in messages]
     assert not [text for text in texts if "{" in text or "}" in text or "=>" in text]
@@ -117,12 +135,22 @@ def test_what_people_say_is_answered_with_what_they_want(written):
             m.caption == caption or (caption == IT and all(f"a {shown}" in m.caption for shown in said.shown))
             for m, (_, caption) in zip(reply.media, said.wishes, strict=True)
         )
-        promises = [part.text for part in reply.parts if isinstance(part, Text)]
-        assert len(promises) == len(said.wishes) + said.told
+        promises = re.findall(r"ere is (?:a picture of|a video of|the sound of) ", reply.text)
+        assert len(promises) == len(said.wishes)
         assert not said.words or said.words in reply.text
     combinations = {(said.shown, frozenset(m for m, _ in said.wishes), said.told) for said in load_people()}
     assert len({shown for shown, *_ in combinations}) >= 8
     assert len({(media, told) for _, media, told in combinations}) == 15
+
+
+def test_no_held_out_wording_is_among_what_people_say():
+    def plain(text: str) -> str:
+        return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
+
+    seen, unseen = load_wordings(), load_wordings(held_out=True)
+    held_out = {plain(line.partition(" => ")[0]) for use in seen for line in set(unseen[use]) - set(seen[use])}
+    assert len(held_out) > 100
+    assert not held_out & {plain(said.prompt) for said in load_people()}
 
 
 def test_the_examination_is_not_among_what_people_say():

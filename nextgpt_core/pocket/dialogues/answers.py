@@ -10,6 +10,7 @@ from nextgpt_core.conversation import Media, Message, Modality, Text
 from nextgpt_core.pocket.dialogues.requests import Wish
 
 PLAIN: dict[Modality, str] = {"image": "a picture", "video": "a video", "audio": "a sound"}
+_COUNTED = ("no", "one", "two", "three", "four")
 _PROMISE: dict[Modality, str] = {
     "image": "Here is a picture of {c}.",
     "video": "Here is a video of {c}.",
@@ -24,16 +25,38 @@ _NAMED: dict[Modality, tuple[str, ...]] = {
 
 
 def made(rng: Random | None, wishes: Sequence[Wish], words: str = "", first: bool = False) -> Message:
-    """A promise and a run for each wish, and `words` before or after them; without `rng` in the plainest way."""
-    parts: list[Text | Media] = [Text(f"{words} ")] if words and first and wishes else []
-    opening = rng.choice(_OPENINGS) if rng and not parts else ""
-    for number, (modality, caption) in enumerate(wishes):
+    """A promise and a run for each wish, and `words` before or after them; without `rng` in the plainest way.
+
+    What consists of several begins with a list of it. A small model loses the third wish over the captions of the
+    first two; it finds them all while it still reads the request, and then keeps to its own list.
+    """
+    opening = rng.choice(_OPENINGS) if rng and wishes else ""
+    said = opening + _listed([modality for modality, _ in wishes], bool(words), first)
+    if words and first and wishes:
+        said += f"{words} "
+    parts: list[Text | Media] = []
+    for modality, caption in wishes:
         promise = _PROMISE[modality].format(c=caption)
-        promise = f" And {promise[0].lower()}{promise[1:]}" if number else opening + promise
-        parts += [Text(promise), Media(modality, Path(), caption)]
+        said += f" And {promise[0].lower()}{promise[1:]}" if parts else promise
+        parts += [Text(said), Media(modality, Path(), caption)]
+        said = ""
     if words and not (first and wishes):
         parts.append(Text(f" {words}" if wishes else words))
     return Message("assistant", tuple(parts))
+
+
+def _listed(modalities: Sequence[Modality], words: bool, first: bool) -> str:
+    """ "A picture, two sounds and some words: ", if it is more than one thing."""
+    if len(modalities) + words < 2:
+        return ""
+    listed = []
+    for modality in dict.fromkeys(modalities):
+        count = modalities.count(modality)
+        listed.append(PLAIN[modality] if count == 1 else f"{_COUNTED[count]} {PLAIN[modality].split()[1]}s")
+    if words:
+        listed.insert(0 if first else len(listed), "some words")
+    text = f"{', '.join(listed[:-1])} and {listed[-1]}: " if len(listed) > 1 else f"{listed[0]}: "
+    return text[0].upper() + text[1:]
 
 
 def named(rng: Random, shown: Sequence[Wish]) -> str:

@@ -72,18 +72,20 @@ class RequestWriter:
         tail = self.choose("words.tail")
         return re.sub(r"[.!?:) ]*$", "", asked) + (tail if tail[0] in ".," else f" {tail}"), False
 
-    def of_it(self, modalities: Sequence[Modality], words: bool, kind: str = "like") -> str:
-        """Media of what was shown (`kind` like) or made before (next); with `words`, also what it is."""
-        if not words and len(modalities) == 1:
+    def of_it(self, modalities: Sequence[Modality], kind: str = "like") -> str:
+        """Media of what was shown (`kind` like) or made before (next)."""
+        if len(modalities) == 1:
             return self.finish(self.choose(f"{modalities[0]}.{kind}"))
-        return self.finish(self.clauses(modalities, words))
+        return self.finish(self.clauses(modalities, words=False)[0])
 
-    def clauses(self, modalities: Sequence[Modality], words: bool) -> str:
-        """ "animate it and say what it is": bare, to be put into another sentence."""
+    def clauses(self, modalities: Sequence[Modality], words: bool) -> tuple[str, bool]:
+        """ "animate it and say what it is", bare, to stand in another sentence; and whether words are asked for first."""
         clauses = [self.choose(f"{m}.it") for m in modalities]
+        first = False
         if words:
-            clauses.insert(self._rng.choice((0, len(clauses))), self.choose("describe.it"))
-        return self._join(clauses) if len(clauses) < 4 else ", ".join(clauses)
+            first = self._rng.choice((0, len(clauses))) == 0
+            clauses.insert(0 if first else len(clauses), self.choose("describe.it"))
+        return (self._join(clauses) if len(clauses) < 4 else ", ".join(clauses)), first
 
     def choose(self, use: str, **slots: str) -> str:
         return self._rng.choice(self._wordings[use]).format(**slots)

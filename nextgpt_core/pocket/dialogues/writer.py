@@ -23,7 +23,7 @@ from nextgpt_core.pocket.dialogues.wordings import load_facts, load_wordings, me
 
 Shown = Mapping[Modality, Sequence[tuple[Path, str]]]  # files, and what each shows
 _WORDS = "text"
-_WANTED = tuple(some for size in range(1, 5) for some in combinations((*MODALITIES, _WORDS), size))
+_WANTED = tuple(some for size in range(1, 5) for some in combinations((*MODALITIES, _WORDS), size) for _ in range(size))
 _SOUNDING = ("animal-", "musical-instrument", "transport-")
 _OUTINGS = {
     "at the seaside": ("beach volleyball", "surfing", "a sandcastle on a beach", "a sailing boat at sunset", "a kayak on the sea"),
@@ -91,7 +91,7 @@ class DialogueWriter:
     def with_words(self) -> list[Message]:
         """Media of a thing, and some words about it."""
         rng, thing = self._rng, self._rng.choice(list(self._facts))
-        modalities = rng.sample(MODALITIES, rng.choice((1, 1, 1, 2, 2, 2, 3)))
+        modalities = rng.sample(MODALITIES, rng.choice((1, 1, 2, 2, 3)))
         request, words_first = self._ask.with_words(modalities, thing)
         return [
             _user(request),
@@ -131,22 +131,27 @@ class DialogueWriter:
             if not modalities or rng.random() < 0.4:
                 return messages
             after = [
-                _user(self._ask.of_it(modalities, False)),
+                _user(self._ask.of_it(modalities)),
                 answers.made(self._rng, [(m, subject) for m in modalities]),
             ]
             return messages + after
-        request = Text(self._ask.of_it(modalities, words))
-        reply = answers.made(self._rng, [(m, subject) for m in modalities], words=named if words else "", first=True)
+        if words:
+            asked, first = self._ask.clauses(modalities, words)
+            asked = self._ask.finish(asked)
+        else:
+            asked, first = self._ask.of_it(modalities), False
+        reply = answers.made(self._rng, [(m, subject) for m in modalities], named if words else "", first)
         before = self._suggestion() if rng.random() < 0.04 else []
-        return [*before, Message("user", (*parts, request)), reply]
+        return [*before, Message("user", (*parts, Text(asked))), reply]
 
     def announced(self) -> list[Message]:
         """First what to do with a file, then the file, without a word."""
         rng, files, subject = self._rng, *self._files()
         modalities, words = self._wanted()
-        request = self._ask.choose("announce", r=self._ask.clauses(modalities, words))
+        asked, first = self._ask.clauses(modalities, words)
+        request = self._ask.choose("announce", r=asked)
         named = answers.named(rng, [(modality, caption) for modality, _, caption in files])
-        reply = answers.made(self._rng, [(m, subject) for m in modalities], words=named if words else "", first=True)
+        reply = answers.made(rng, [(m, subject) for m in modalities], named if words else "", first)
         return [
             _user(self._ask.finish(request)),
             answers.said(self._ask.choose("announce.reply")),
@@ -170,7 +175,7 @@ class DialogueWriter:
         return messages
 
     def _wanted(self) -> tuple[list[Modality], bool]:
-        """Media in any order, and whether words are wanted of a file: every set of the four alike often."""
+        """Media in any order, and whether words are wanted of a file; of the four, many oftener than few."""
         wanted = self._rng.choice(_WANTED)
         return self._rng.sample([m for m in MODALITIES if m in wanted], len(set(wanted) - {_WORDS})), _WORDS in wanted
 
@@ -185,7 +190,7 @@ class DialogueWriter:
 
     def _several(self) -> list[Wish]:
         rng = self._rng
-        modalities = rng.sample(MODALITIES, rng.choice((2, 2, 2, 3)))
+        modalities = rng.sample(MODALITIES, rng.choice((2, 2, 3)))
         if rng.random() < 0.6:
             subject = self._subject()
             return [(m, subject) for m in modalities]
@@ -205,16 +210,16 @@ class DialogueWriter:
             return ask.finish(ask.choose(f"{modality}.again")), [(modality, caption)], None
         if kind < 0.5:
             after = rng.choice(MODALITIES)
-            return ask.of_it([after], False, "next"), [(after, caption)], None
+            return ask.of_it([after], "next"), [(after, caption)], None
         if kind < 0.6:
             after = rng.sample(MODALITIES, 2)
-            return ask.of_it(after, False), [(m, caption) for m in after], None
+            return ask.of_it(after), [(m, caption) for m in after], None
         if kind < 0.68:
             after = self._modality()
             fresh = self._simple(after)
             return ask.one(after, fresh), [(after, fresh)], None
         if modality == "audio":
-            return ask.of_it(["image"], False, "next"), [("image", caption)], None
+            return ask.of_it(["image"], "next"), [("image", caption)], None
         if kind < 0.76 and len(wishes) == 2:
             number = rng.choice((0, 1))
             modality, caption = wishes[number]
