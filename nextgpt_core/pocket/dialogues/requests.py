@@ -79,7 +79,7 @@ class RequestWriter:
         return self.finish(self.clauses(modalities, words=False)[0])
 
     def clauses(self, modalities: Sequence[Modality], words: bool) -> tuple[str, bool]:
-        """ "animate it and say what it is", bare, to stand in another sentence; and whether words are asked for first."""
+        """ "animate it and say what it is", bare, for another sentence; and whether words are asked for first."""
         clauses = [self.choose(f"{m}.it") for m in modalities]
         first = False
         if words:
