@@ -1,12 +1,14 @@
 """Ordinary conversation, so that the language model stays one: its own answers, learned back.
 
-The untouched model answers many questions that ask for no medium, some of them about pictures, films and sounds.
-Trained on those answers beside the dialogues, it keeps its voice and learns when to make nothing.
+The untouched model answers many questions that ask for no medium, some of them about pictures, films and sounds:
+those of ordinary.txt, a line each, and more by a small grammar. Trained on those answers beside the dialogues, it
+keeps its voice and learns when to make nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from random import Random
 
 import torch
@@ -45,26 +47,14 @@ _ABOUT_THINGS = (
     "What is {t} used for?", "Do you like {t}?", "Write a riddle about {t}.", "What do you call {t} in French?", "Is {t} dangerous?",
     "How do I take a good photo of {t}?", "Which film has {t} in it?", "Why does {t} make a sound?", "I saw {t} today.",
 )  # fmt: skip
-_OTHERS = (
-    "Hello!", "Hi", "Hi there, how are you?", "Good morning", "Thanks!", "Thank you very much.", "Bye!", "Who are you?", "Ok", "Great!",
-    "What is your name?", "Tell me a joke.", "I am bored.", "I feel sad today.", "What is 2 + 2?", "Help me",
-    "What is 12 times 3?", "What is the opposite of hot?", "Translate 'good morning' into Spanish.", "What day comes after Monday?",
-    "How many legs does a spider have?", "Who painted the Mona Lisa?", "Who wrote Hamlet?", "What is the largest planet?", "Nice.",
-    "How do I boil an egg?", "What is the speed of light?", "How many minutes are in an hour?", "What is a picture frame?", "No",
-    "What is the best way to record audio?", "How long is a typical film?", "What is a video codec?", "How does a microphone work?",
-    "Write a haiku.", "Count from one to ten.", "List five fruits.", "What is the past tense of go?", "Spell 'necessary'.", "Yes",
-    "Give me a synonym for happy.", "Is the earth round?", "Why is the sky blue?", "What is a noun?", "Can dogs eat chocolate?",
-    "How do I learn to paint?", "What makes a good photograph?", "What is the difference between a photo and a painting?", "Why?",
-    "Who invented the telephone?", "What is an image file?", "Which is louder, a plane or a car?", "Do you like music?", "Really?",
-    "Recommend a book.", "Recommend a film.", "How tall is Mount Everest?",
-)  # fmt: skip
 
 
 def questions(rng: Random, count: int) -> list[str]:
     """Different remarks and questions that ask for no medium, and name nothing that is held out."""
     captions, wordings = CaptionSampler(rng), load_wordings()
     asking = [words for words, _ in pairs(wordings, "question")]
-    asked = dict.fromkeys((*_OTHERS, *wordings["preamble"]))
+    ordinary = (Path(__file__).parent / "ordinary.txt").read_text(encoding="utf-8").splitlines()
+    asked = dict.fromkeys((*ordinary, *wordings["preamble"]))
     while len(asked) < count:
         kind, thing = rng.random(), article(captions.noun())
         if kind < 0.2:

@@ -162,8 +162,8 @@ class DialogueWriter:
     def talk(self) -> list[Message]:
         """No medium is wanted: what the model can and can't do, or a word after something was made."""
         rng, kind = self._rng, self._rng.random()
-        if kind < 0.2:
-            words, answer = rng.choice(pairs(self._wordings, rng.choice(("able", "cannot"))))
+        if kind < 0.3:
+            words, answer = rng.choice(pairs(self._wordings, rng.choice(("able", "able", "cannot"))))
             return [_user(self._ask.written(words)), answers.said(answer)]
         if kind < 0.6:
             return self._chat()
