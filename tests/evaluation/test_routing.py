@@ -140,9 +140,9 @@ def test_words_count_only_beside_captions():
     assert Reply((*picture.parts, " Dogs bark at strangers often.")).modalities == {"text", "image"}
     first = Reply(("Dogs bark at strangers often. Here is the sound of a dog.", "audio", " And a picture.", "image"))
     assert first.words == "Dogs bark at strangers often."
-    listed = Reply(("Sure! Some words and a picture: Dogs bark at strangers. Here is a picture of a dog.", "image"))
+    listed = Reply(("Sure! Some words, a picture: Dogs bark at strangers. Here is a picture of a dog.", "image"))
     assert listed.words == "Sure! Dogs bark at strangers."
-    assert Reply(("Of course. A picture and a sound: Here is a dog.", "image", " And a bark.", "audio")).modalities == {
+    assert Reply(("Of course. A picture, a sound: Here is a dog.", "image", " And a bark.", "audio")).modalities == {
         "image",
         "audio",
     }

@@ -46,7 +46,10 @@ def made(rng: Random | None, wishes: Sequence[Wish], words: str = "", first: boo
 
 
 def _listed(modalities: Sequence[Modality], words: bool, first: bool) -> str:
-    """ "A picture, two sounds and some words: ", if it is more than one thing."""
+    """ "A picture, two sounds, some words: ", if it is more than one thing.
+
+    Without "and", which would have to foresee that just one more comes.
+    """
     if len(modalities) + words < 2:
         return ""
     listed = []
@@ -55,8 +58,8 @@ def _listed(modalities: Sequence[Modality], words: bool, first: bool) -> str:
         listed.append(PLAIN[modality] if count == 1 else f"{_COUNTED[count]} {PLAIN[modality].split()[1]}s")
     if words:
         listed.insert(0 if first else len(listed), "some words")
-    text = f"{', '.join(listed[:-1])} and {listed[-1]}: " if len(listed) > 1 else f"{listed[0]}: "
-    return text[0].upper() + text[1:]
+    text = ", ".join(listed)
+    return f"{text[0].upper()}{text[1:]}: "
 
 
 def named(rng: Random, shown: Sequence[Wish]) -> str:
