@@ -90,7 +90,7 @@ class _Writer:
 
     def _of_files(self, files: Sequence[Media], made: Sequence[Modality], words: bool) -> str:
         if made:
-            return self._ask.finish(self._ask.clauses(made, words)[0]) if words else self._ask.of_it(made)
+            return self._ask.of_files(made, words)[0]
         return self._ask.finish(self._ask.choose("all.shown" if len(files) > 1 else f"{files[0].modality}.shown"))
 
 

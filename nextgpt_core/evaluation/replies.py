@@ -7,6 +7,7 @@ like any other tokens; no medium is made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -23,6 +24,10 @@ from nextgpt_core.conversation import MODALITIES, Message, Modality, Wanted
 from nextgpt_core.model import NextGPT
 from nextgpt_core.signals import ReplyGrammar
 
+_LIST = re.compile(
+    r"^(?:\w+! |Of course\. )?((?:(?:a|two|some) (?:picture|video|sound|word)s?(?:, |: ))+)", re.IGNORECASE
+)
+_KINDS = {"picture": "image", "video": "video", "sound": "audio", "word": "text"}
 _LEAST_WORDS = 4  # beside captions: "Sure!" and "Of course." are no words that anybody asked for
 
 
@@ -37,16 +42,26 @@ class Reply:
         return tuple(part for part in self.parts if part in MODALITIES)
 
     @property
+    def listed(self) -> frozenset[str]:
+        """What it begins by saying that it will give ("A picture, some words: "), empty if it says nothing of that."""
+        found = self._list()
+        kinds = re.findall("|".join(_KINDS), found.group(1).lower()) if found else ()
+        return frozenset(_KINDS[kind] for kind in kinds)
+
+    @property
     def words(self) -> str:
-        """The text beside captions: less the sentence before each run, and the list of what comes, before a colon."""
+        """The text beside captions: less the list of what comes, and less the sentence before each run."""
         kept = []
-        for part, following in zip_longest(self.parts, self.parts[1:]):
+        found = self._list()
+        parts = (self.parts[0][found.end() :], *self.parts[1:]) if found else self.parts
+        for part, following in zip_longest(parts, parts[1:]):
             if part in MODALITIES:
                 continue
-            if following in MODALITIES:
-                part = " ".join(sentence for sentence in _sentences(part)[:-1] if not sentence.endswith(":"))
-            kept.append(part)
+            kept.append(" ".join(_sentences(part)[:-1]) if following in MODALITIES else part)
         return " ".join(filter(None, map(str.strip, kept)))
+
+    def _list(self) -> re.Match[str] | None:
+        return _LIST.match(self.parts[0]) if self.media else None
 
     @property
     def modalities(self) -> frozenset[str]:

@@ -41,7 +41,8 @@ def evaluate_routing(
     """Shares of prompts answered with exactly what was asked for, by cell and by kind, and every miss.
 
     In the matrix words count as an output of their own; `matrix_media` looks at media alone, as own words do.
-    `unwanted_media` is the share of prompts that want no medium and get one.
+    `unwanted_media` is the share of prompts that want no medium and get one; `lists_kept`, of replies that begin with
+    a list of what comes, the share that give just that.
     """
     own = own_words() if own is None else own
     began = time.monotonic()
@@ -56,6 +57,7 @@ def evaluate_routing(
         "own_words": _share([_media(*pair) for pair in of_own]),
         "follow_ups": _share([_media(*pair) for pair in of_own if len(pair[0].messages) > 1]),
         "unwanted_media": _share([bool(reply.media) for _, reply in plain]),
+        "lists_kept": _share([reply.listed == reply.modalities for reply in replies if reply.listed]),
         "prompts": {"matrix": len(matrix), "own_words": len(own)},
         "cells": _cells(of_matrix),
         "own_words_by_wanted": _by(of_own, lambda prompt: name(prompt.wanted) or "text", _media),

@@ -30,7 +30,7 @@ def said_in_training() -> list[str]:
     writer = DialogueWriter(Random(0), CaptionSampler(Random(1)), shown)
     conversations = [write() for write in writer.kinds().values() for _ in range(400)]
     said = [m.text for messages in conversations for m in messages if m.role == "user" and m.text]
-    return said + replay.questions(Random(2), 400)
+    return said + replay.questions(Random(2), 3000)
 
 
 CONVERSATIONS = [[Message("user", (Text(text),))] for text in ("ab", "cd", "ef", "abcd", "hgfe", "abcdefg")]
@@ -140,14 +140,21 @@ def test_words_count_only_beside_captions():
     assert Reply((*picture.parts, " Dogs bark at strangers often.")).modalities == {"text", "image"}
     first = Reply(("Dogs bark at strangers often. Here is the sound of a dog.", "audio", " And a picture.", "image"))
     assert first.words == "Dogs bark at strangers often."
-    listed = Reply(("Sure! Some words, a picture: Dogs bark at strangers. Here is a picture of a dog.", "image"))
-    assert listed.words == "Sure! Dogs bark at strangers."
-    assert Reply(("Of course. A picture, a sound: Here is a dog.", "image", " And a bark.", "audio")).modalities == {
-        "image",
-        "audio",
-    }
     assert Reply(("Hello.",)).modalities == {"text"}
     assert Reply(()).modalities == frozenset()
+
+
+def test_the_list_of_what_comes_is_no_words_but_all_else_is():
+    listed = Reply(("Sure! Some words, a picture: Dogs bark at strangers. Here is a picture of a dog.", "image"))
+    assert (listed.words, listed.listed) == ("Dogs bark at strangers.", {"text", "image"})
+    both = Reply(
+        ("Of course. A picture, two sounds: Here is a dog.", "image", " A bark.", "audio", " A yelp.", "audio")
+    )
+    assert both.modalities == both.listed == {"image", "audio"}
+    lion = Reply(("The lion is a big cat that hunts at night: Here is a picture of a lion.", "image"))
+    assert (lion.modalities, lion.listed) == ({"text", "image"}, frozenset())
+    late = Reply(("Here is a dog.", "image", " A picture, a sound: Here is a bark.", "audio"))
+    assert "text" in late.modalities and not late.listed
 
 
 def test_figures_count_hits_misses_and_unwanted_media(model, monkeypatch):
@@ -163,6 +170,7 @@ def test_figures_count_hits_misses_and_unwanted_media(model, monkeypatch):
     assert figures["matrix_media"] == 0.5
     assert figures["own_words"] == figures["follow_ups"] == 1.0
     assert figures["unwanted_media"] == 0.5
+    assert figures["lists_kept"] is None
     assert figures["cells"] == {"text": {"text": 0.0, "image": 0.5, "text+image": 0.0}}
     assert [miss["made"] for miss in figures["misses"]] == ["image", "text", "image"]
 

@@ -10,7 +10,6 @@ from nextgpt_core.conversation import Media, Message, Modality, Text
 from nextgpt_core.pocket.dialogues.requests import Wish
 
 PLAIN: dict[Modality, str] = {"image": "a picture", "video": "a video", "audio": "a sound"}
-_COUNTED = ("no", "one", "two", "three", "four")
 _PROMISE: dict[Modality, str] = {
     "image": "Here is a picture of {c}.",
     "video": "Here is a video of {c}.",
@@ -30,16 +29,16 @@ def made(rng: Random | None, wishes: Sequence[Wish], words: str = "", first: boo
     What consists of several begins with a list of it. A small model loses the third wish over the captions of the
     first two; it finds them all while it still reads the request, and then keeps to its own list.
     """
-    opening = rng.choice(_OPENINGS) if rng and wishes else ""
-    said = opening + _listed([modality for modality, _ in wishes], bool(words), first)
+    text = rng.choice(_OPENINGS) if rng and wishes else ""
+    text += _listed([modality for modality, _ in wishes], bool(words), first)
     if words and first and wishes:
-        said += f"{words} "
+        text += f"{words} "
     parts: list[Text | Media] = []
     for modality, caption in wishes:
         promise = _PROMISE[modality].format(c=caption)
-        said += f" And {promise[0].lower()}{promise[1:]}" if parts else promise
-        parts += [Text(said), Media(modality, Path(), caption)]
-        said = ""
+        text += f" And {promise[0].lower()}{promise[1:]}" if parts else promise
+        parts += [Text(text), Media(modality, Path(), caption)]
+        text = ""
     if words and not (first and wishes):
         parts.append(Text(f" {words}" if wishes else words))
     return Message("assistant", tuple(parts))
@@ -52,10 +51,10 @@ def _listed(modalities: Sequence[Modality], words: bool, first: bool) -> str:
     """
     if len(modalities) + words < 2:
         return ""
-    listed = []
-    for modality in dict.fromkeys(modalities):
-        count = modalities.count(modality)
-        listed.append(PLAIN[modality] if count == 1 else f"{_COUNTED[count]} {PLAIN[modality].split()[1]}s")
+    listed = [
+        PLAIN[modality] if modalities.count(modality) == 1 else f"two {PLAIN[modality].removeprefix('a ')}s"
+        for modality in dict.fromkeys(modalities)
+    ]
     if words:
         listed.insert(0 if first else len(listed), "some words")
     text = ", ".join(listed)

@@ -7,7 +7,9 @@ keeps its voice and learns when to make nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -21,11 +23,11 @@ from nextgpt_core.pocket.captions import CaptionSampler, article
 from nextgpt_core.pocket.dialogues.wordings import load_wordings, mentions_held_out, pairs
 
 _TOPICS = (
-    "the sea", "friendship", "photosynthesis", "gravity", "the moon", "football", "cooking rice", "the French Revolution",
+    "the sea", "friendship", "gravity", "the moon", "football", "cooking rice", "the French Revolution",
     "computers", "volcanoes", "dreams", "trees", "music theory", "painting in watercolour", "film history", "sound waves",
     "how cameras work", "electric cars", "the human heart", "bread", "coffee", "chess", "rainbows", "winter", "the internet",
     "honey bees", "dinosaurs", "mathematics", "poetry", "happiness", "time management", "learning a language", "gardening",
-    "Shakespeare", "the Roman Empire", "vaccines", "black holes", "the water cycle", "inflation", "jazz", "recycling",
+    "Shakespeare", "the Roman Empire", "vaccines", "black holes", "the water cycle", "jazz", "recycling",
     "sleep", "yoga", "travelling alone", "job interviews", "saving money", "climate", "the alphabet", "robots", "atoms",
 )  # fmt: skip
 _ABOUT = (
@@ -49,12 +51,17 @@ _ABOUT_THINGS = (
 )  # fmt: skip
 
 
+@cache
+def ordinary() -> tuple[str, ...]:
+    """What people ask of any chat; ordinary.txt, a line each."""
+    return tuple((Path(__file__).parent / "ordinary.txt").read_text(encoding="utf-8").splitlines())
+
+
 def questions(rng: Random, count: int) -> list[str]:
     """Different remarks and questions that ask for no medium, and name nothing that is held out."""
     captions, wordings = CaptionSampler(rng), load_wordings()
     asking = [words for words, _ in pairs(wordings, "question")]
-    ordinary = (Path(__file__).parent / "ordinary.txt").read_text(encoding="utf-8").splitlines()
-    asked = dict.fromkeys((*ordinary, *wordings["preamble"]))
+    asked = dict.fromkeys((*ordinary(), *wordings["preamble"]))
     while len(asked) < count:
         kind, thing = rng.random(), article(captions.noun())
         if kind < 0.2:
@@ -88,6 +95,6 @@ def answer(model: NextGPT, asked: Sequence[str], most_tokens: int = 80, batch: i
         for question, row in zip(some, out[:, width:].tolist(), strict=True):
             text = tokenizer.decode(row[: row.index(stop_id)] if stop_id in row else row).strip()
             if stop_id not in row:
-                text = text[: max(text.rfind(mark) for mark in ".!?") + 1]
+                text = re.sub(r"\s*\n\s*\d+\.$", "", text[: max(text.rfind(mark) for mark in ".!?") + 1])
             if text:
                 yield [Message("user", (Text(question),)), Message("assistant", (Text(text),))]

@@ -78,6 +78,13 @@ class RequestWriter:
             return self.finish(self.choose(f"{modalities[0]}.{kind}"))
         return self.finish(self.clauses(modalities, words=False)[0])
 
+    def of_files(self, modalities: Sequence[Modality], words: bool) -> tuple[str, bool]:
+        """Media of what is shown, with `words` also what it is; and whether the words are asked for first."""
+        if not words:
+            return self.of_it(modalities), False
+        asked, first = self.clauses(modalities, words)
+        return self.finish(asked), first
+
     def clauses(self, modalities: Sequence[Modality], words: bool) -> tuple[str, bool]:
         """ "animate it and say what it is", bare, for another sentence; and whether words are asked for first."""
         clauses = [self.choose(f"{m}.it") for m in modalities]

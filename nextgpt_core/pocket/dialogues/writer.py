@@ -135,11 +135,7 @@ class DialogueWriter:
                 answers.made(self._rng, [(m, subject) for m in modalities]),
             ]
             return messages + after
-        if words:
-            asked, first = self._ask.clauses(modalities, words)
-            asked = self._ask.finish(asked)
-        else:
-            asked, first = self._ask.of_it(modalities), False
+        asked, first = self._ask.of_files(modalities, words)
         reply = answers.made(self._rng, [(m, subject) for m in modalities], named if words else "", first)
         before = self._suggestion() if rng.random() < 0.04 else []
         return [*before, Message("user", (*parts, Text(asked))), reply]
