@@ -171,6 +171,10 @@ def test_figures_count_hits_misses_and_unwanted_media(model, monkeypatch):
     assert figures["own_words"] == figures["follow_ups"] == 1.0
     assert figures["unwanted_media"] == 0.5
     assert figures["lists_kept"] is None
+    kept = Reply(("A picture, a sound: Here is a dog.", "image", " A bark.", "audio"))
+    broken = Reply(("A picture, some words: Here is a picture of a dog.", "image"))
+    replies[:] = [kept, broken, drawn, drawn, kept, kept]
+    assert routing.evaluate_routing(model, matrix, own)["lists_kept"] == 0.75
     assert figures["cells"] == {"text": {"text": 0.0, "image": 0.5, "text+image": 0.0}}
     assert [miss["made"] for miss in figures["misses"]] == ["image", "text", "image"]
 

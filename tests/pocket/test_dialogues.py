@@ -12,6 +12,7 @@ import pytest
 
 from nextgpt_core.conversation import MODALITIES, Media, Message, Text
 from nextgpt_core.evaluation import plain_text, routing
+from nextgpt_core.evaluation.replies import Reply
 from nextgpt_core.pocket.captions import CaptionSampler, article
 from nextgpt_core.pocket.catalog import load_catalog
 from nextgpt_core.pocket.dialogues import answers, replay, shown
@@ -61,6 +62,24 @@ def test_what_consists_of_several_begins_with_a_list_of_it(written):
     assert text([dog, *barks], "Dogs bark.") == f"A picture, two sounds, some words: {picture}{sounds} Dogs bark."
     replies = [m for some in written.values() for c in some for m in c if m.role == "assistant" and m.media]
     assert all(len(reply.media) < 2 or ": " in reply.text for reply in replies)
+
+
+def test_the_judge_reads_the_lists_that_training_writes(written):
+    listed = 0
+    for message in [m for some in written.values() for c in some for m in c if m.role == "assistant" and m.media]:
+        parts = tuple(part.text if isinstance(part, Text) else part.modality for part in message.parts)
+        reply = Reply(parts)
+        listed += bool(reply.listed)
+        assert reply.listed - {"text"} in (set(reply.media), set())
+        assert bool(reply.listed) or len(reply.media) == 1, parts
+    assert listed > COUNT
+
+
+def test_replayed_answers_end_with_a_sentence():
+    assert replay.whole_sentences("Try this. Or th") == "Try this."
+    assert replay.whole_sentences("1. Lions.\n2. Bears.\n3.") == "1. Lions.\n2. Bears."
+    assert replay.whole_sentences("It was in 1990.") == "It was in 1990."
+    assert replay.whole_sentences("no end") == ""
 
 
 def test_words_about_files_come_where_they_are_asked_for():

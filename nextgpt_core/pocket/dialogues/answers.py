@@ -10,6 +10,7 @@ from nextgpt_core.conversation import Media, Message, Modality, Text
 from nextgpt_core.pocket.dialogues.requests import Wish
 
 PLAIN: dict[Modality, str] = {"image": "a picture", "video": "a video", "audio": "a sound"}
+_COUNTED = {1: "a {}", 2: "two {}s"}
 _PROMISE: dict[Modality, str] = {
     "image": "Here is a picture of {c}.",
     "video": "Here is a video of {c}.",
@@ -27,7 +28,7 @@ def made(rng: Random | None, wishes: Sequence[Wish], words: str = "", first: boo
     """A promise and a run for each wish, and `words` before or after them; without `rng` in the plainest way.
 
     What consists of several begins with a list of it. A small model loses the third wish over the captions of the
-    first two; it finds them all while it still reads the request, and then keeps to its own list.
+    first two; it misses fewer when it names them right after the request, and then keeps to its own list.
     """
     text = rng.choice(_OPENINGS) if rng and wishes else ""
     text += _listed([modality for modality, _ in wishes], bool(words), first)
@@ -52,8 +53,7 @@ def _listed(modalities: Sequence[Modality], words: bool, first: bool) -> str:
     if len(modalities) + words < 2:
         return ""
     listed = [
-        PLAIN[modality] if modalities.count(modality) == 1 else f"two {PLAIN[modality].removeprefix('a ')}s"
-        for modality in dict.fromkeys(modalities)
+        _COUNTED[modalities.count(modality)].format(PLAIN[modality][2:]) for modality in dict.fromkeys(modalities)
     ]
     if words:
         listed.insert(0 if first else len(listed), "some words")

@@ -95,6 +95,11 @@ def answer(model: NextGPT, asked: Sequence[str], most_tokens: int = 80, batch: i
         for question, row in zip(some, out[:, width:].tolist(), strict=True):
             text = tokenizer.decode(row[: row.index(stop_id)] if stop_id in row else row).strip()
             if stop_id not in row:
-                text = re.sub(r"\s*\n\s*\d+\.$", "", text[: max(text.rfind(mark) for mark in ".!?") + 1])
+                text = whole_sentences(text)
             if text:
                 yield [Message("user", (Text(question),)), Message("assistant", (Text(text),))]
+
+
+def whole_sentences(text: str) -> str:
+    """Less the sentence, or the number of a list's item, at which an answer was cut."""
+    return re.sub(r"(?:^|\s*\n\s*)\d+\.$", "", text[: max(text.rfind(mark) for mark in ".!?") + 1])
