@@ -35,6 +35,8 @@ _ABOUT = (
     "Give me three facts about {t}.", "Write a sentence about {t}.", "What should I know about {t}?", "Tell me a story about {t}.",
     "Can you explain {t}?", "How did {t} begin?", "Is {t} interesting?", "What do people think about {t}?", "I like {t}. You?",
     "Suggest a title for an essay about {t}.", "Write an email to a friend about {t}.", "Describe {t} in one sentence.",
+    "Write a song about {t}.", "Write a poem about {t} that rhymes.", "Write the lyrics of a song about {t}.", "Make up a joke about {t}.",
+    "Invent a short fairy tale about {t}.", "Write a letter about {t}.", "Write two lines about {t}.", "Write a haiku about {t}.",
 )  # fmt: skip
 _PLACES = (
     "France", "Italy", "Spain", "Germany", "Japan", "China", "India", "Brazil", "Canada", "Egypt", "Kenya", "Australia", "Russia",
@@ -48,6 +50,8 @@ _ABOUT_THINGS = (
     "What is {t}?", "How do I draw {t}?", "Tell me about {t}.", "What colour is {t}?", "How big is {t}?", "Where can I find {t}?",
     "What is {t} used for?", "Do you like {t}?", "Write a riddle about {t}.", "What do you call {t} in French?", "Is {t} dangerous?",
     "How do I take a good photo of {t}?", "Which film has {t} in it?", "Why does {t} make a sound?", "I saw {t} today.",
+    "Write a song about {t}.", "Tell me a story about {t}.", "Write a short poem about {t}.", "Make up a joke about {t}.",
+    "Write a lullaby in which {t} appears.", "Begin a story with {t}.",
 )  # fmt: skip
 
 

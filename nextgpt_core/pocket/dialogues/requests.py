@@ -57,11 +57,16 @@ class RequestWriter:
         return self.finish(self._join(clauses), opening=True)
 
     def of_each(self, wishes: Sequence[Wish]) -> str:
-        """Several media, each of its own thing, in the order given."""
+        """Several media, each of its own thing or of the one before ("animate it"), in the order given."""
         if self._rng.random() < 0.4:
             nouns = [f"{article(self._noun(m))} of {c}" for m, c in wishes]
             return self.finish(self.choose("several.lead", l=_listed(nouns, self._rng)))
-        return self.finish(self._join([self._do(m, c) for m, c in wishes]), opening=True)
+        named = [None, *(caption for _, caption in wishes)]
+        clauses = [
+            self.choose(f"{m}.it") if c == before and self._rng.random() < 0.8 else self._do(m, c)
+            for (m, c), before in zip(wishes, named, strict=False)
+        ]
+        return self.finish(self._join(clauses), opening=True)
 
     def with_words(self, modalities: Sequence[Modality], thing: str) -> tuple[str, bool]:
         """Media of a thing, and some words about it; and whether the words are asked for first."""

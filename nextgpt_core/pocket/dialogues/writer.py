@@ -156,12 +156,15 @@ class DialogueWriter:
         ]
 
     def talk(self) -> list[Message]:
-        """No medium is wanted: what the model can and can't do, or a word after something was made."""
+        """No medium is wanted: what the model can and can't do, what something is, or a word after one was made."""
         rng, kind = self._rng, self._rng.random()
-        if kind < 0.3:
-            words, answer = rng.choice(pairs(self._wordings, rng.choice(("able", "able", "cannot"))))
+        if kind < 0.35:
+            words, answer = rng.choice(pairs(self._wordings, rng.choice(("able", "able", "able", "cannot"))))
             return [_user(self._ask.written(words)), answers.said(answer)]
-        if kind < 0.6:
+        if kind < 0.55:
+            thing = rng.choice(list(self._facts))
+            return [_user(self._ask.finish(self._ask.choose("told", t=thing))), answers.said(self._facts[thing])]
+        if kind < 0.75:
             return self._chat()
         wishes = self._several() if rng.random() < 0.2 else [(m := self._modality(), self._simple(m))]
         messages = self._turn(wishes)
@@ -190,6 +193,9 @@ class DialogueWriter:
         if rng.random() < 0.6:
             subject = self._subject()
             return [(m, subject) for m in modalities]
+        if len(modalities) == 3 and rng.random() < 0.5:  # two of one thing, the third of another
+            subject = self._subject()
+            return [*((m, subject) for m in modalities[:2]), (modalities[2], self._caption(modalities[2]))]
         if rng.random() < 0.12:
             modalities = [modalities[0]] * 2
         return [(m, self._caption(m)) for m in modalities]
