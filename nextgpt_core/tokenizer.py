@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import tokenizers
 
+from nextgpt_core.circles import in_circles
+
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -32,7 +34,8 @@ class TextStream:
     """Ids in, text out as soon as it is certain.
 
     A character split over several tokens waits for the last of them; text that may be the beginning of a stop string
-    waits until it is not. `stopped` turns true once a stop string is complete; it and what follows are never given out.
+    waits until it is not. `stopped` turns true once a stop string is complete, which is never given out, or once the
+    text goes round in circles; what follows isn't given out either.
     """
 
     def __init__(self, tokenizer: Tokenizer, stops: Sequence[str]) -> None:
@@ -53,6 +56,7 @@ class TextStream:
         if not text.endswith(_UNFINISHED):
             held = max((_overlap(text, stop) for stop in self._stops), default=0)
             yield from self._give(text[: len(text) - held])
+        self.stopped = in_circles(text)
 
     def flush(self) -> Iterator[str]:
         """What was held back, at the end of the reply or before a medium."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from transformers import DynamicCache
 
 from nextgpt_core import checkpoint
+from nextgpt_core.circles import in_circles
 from nextgpt_core.config import load_config
 from nextgpt_core.conversation import MODALITIES, Message, Modality, Wanted
 from nextgpt_core.model import NextGPT
@@ -139,7 +140,8 @@ def _run(
                 grammars[which].started(token)
                 forced[which] = list(model.signals.runs[modality][1:])
             drawn[which].append(token)
-            staying.append(place)
+            if not in_circles(_words_since_run(model, drawn[which])):
+                staying.append(place)
         if not staying:
             break
         if len(staying) < len(going):
@@ -163,6 +165,11 @@ def _reply(model: NextGPT, tokens: Sequence[int]) -> Reply:
             parts += [model.tokenizer.decode(said), model.signals.starts[token]]
             said = []
     return Reply(tuple(filter(None, [*parts, model.tokenizer.decode(said) if said else ""])))
+
+
+def _words_since_run(model: NextGPT, tokens: Sequence[int]) -> str:
+    said = takewhile(lambda token: token < model.signals.vocabulary, reversed(tokens))
+    return model.tokenizer.decode([*said][::-1])
 
 
 def _sentences(text: str) -> list[str]:

@@ -9,9 +9,10 @@ from random import Random
 import pytest
 import torch
 
-from nextgpt_core.conversation import MODALITIES, Media, Message, Sampling, Text
+from nextgpt_core import tokenizer
+from nextgpt_core.conversation import MODALITIES, ChatOptions, Media, Message, Sampling, Text
 from nextgpt_core.decoding import Decoding, PrefixCache, SignalRun
-from nextgpt_core.evaluation import plain_text, routing
+from nextgpt_core.evaluation import plain_text, replies, routing
 from nextgpt_core.evaluation.matrix import SETS, Prompt, matrix_prompts
 from nextgpt_core.evaluation.replies import Reply, greedy_replies, load_for_judging, load_untouched
 from nextgpt_core.model import NextGPT
@@ -114,6 +115,18 @@ def test_replies_in_a_batch_equal_replies_alone(model):
     assert together == [alone(model, messages, 30) for messages in CONVERSATIONS]
     silent = greedy_replies(model, CONVERSATIONS, most_tokens=30, media=False)
     assert not any(reply.media for reply in silent)
+
+
+def test_the_judge_cuts_what_goes_round_in_circles_where_the_chat_does(model, monkeypatch, tmp_path):
+    whole = greedy_replies(model, CONVERSATIONS, media=False)
+    for module in (tokenizer, replies):
+        monkeypatch.setattr(module, "in_circles", lambda text: len(text) >= 6)
+    cut = greedy_replies(model, CONVERSATIONS, media=False)
+    assert cut != whole
+    never = ChatOptions(out_dir=tmp_path, wanted=dict.fromkeys(MODALITIES, "never"))
+    assert [list(model.chat(messages, never))[-1].message.text for messages in CONVERSATIONS] == [
+        "".join(reply.parts) for reply in cut
+    ]
 
 
 def alone(model: NextGPT, messages: list[Message], most: int) -> Reply:
