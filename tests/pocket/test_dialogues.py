@@ -82,6 +82,12 @@ def test_replayed_answers_end_with_a_sentence():
     assert replay.whole_sentences("no end") == ""
 
 
+def test_replayed_answers_do_not_speak_as_another_assistant():
+    assert replay.speaks_as_another("I'm sorry for any misunderstanding. I can help.")
+    assert replay.speaks_as_another("As an AI, I can't see pictures.")
+    assert not replay.speaks_as_another("AIR is what we breathe; a chair is a chair.")
+
+
 def test_words_about_files_come_where_they_are_asked_for():
     ask = RequestWriter(Random(0), {**load_wordings(), "image.it": ("draw it",), "describe.it": ("name it",)})
     asked = [ask.clauses(["image"], words=True) for _ in range(40)]
@@ -96,6 +102,29 @@ def test_words_about_files_come_where_they_are_asked_for():
             assert bool(re.match(r"(Sure! |Of course\. )?Some words", parts[0].text)) != isinstance(parts[-1], Text), (
                 parts
             )
+
+
+def test_a_wish_of_the_same_thing_again_may_only_point_at_it():
+    ask = RequestWriter(Random(0), {**load_wordings(), "video.it": ("animate it",), "audio.it": ("play its sound",)})
+    wishes = [("image", "a red apple"), ("video", "a red apple"), ("audio", "rain falling")]
+    said = [ask.of_each(wishes) for _ in range(300)]
+    assert 0.3 < sum("animate it" in words.lower() for words in said) / len(said) < 0.6
+    assert not any("play its sound" in words for words in said), "rain was not named before"
+    assert all("rain falling" in words.lower() for words in said)
+
+
+def test_several_wishes_are_of_one_thing_of_two_or_each_of_its_own(written):
+    captions = [[m.caption for m in c[-1].media] for c in written["several"] if len(c[-1].media) == 3]
+    assert {1, 2, 3} == {len(set(some)) for some in captions}
+    assert all(some[0] == some[1] for some in captions if len(set(some)) == 2)
+
+
+def test_who_asks_for_words_only_is_told_a_fact(written):
+    assert all("{t}" in line for line in load_wordings()["told"])
+    facts = set(load_facts().values())
+    told = [c for c in written["talk"] if c[-1].text in facts]
+    assert len(told) > COUNT // 10
+    assert not any(message.media for c in told for message in c)
 
 
 def test_no_slot_stays_open(written):

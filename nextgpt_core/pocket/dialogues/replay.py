@@ -55,6 +55,9 @@ _ABOUT_THINGS = (
 )  # fmt: skip
 
 
+_ANOTHER = re.compile(r"\bAI\b|language model|SmolLM|Hugging Face|misunderstanding|inconvenience")
+
+
 @cache
 def ordinary() -> tuple[str, ...]:
     """What people ask of any chat; ordinary.txt, a line each."""
@@ -81,7 +84,10 @@ def questions(rng: Random, count: int) -> list[str]:
 
 
 def answer(model: NextGPT, asked: Sequence[str], most_tokens: int = 80, batch: int = 64) -> Iterator[list[Message]]:
-    """The model's own greedy answers; one that did not come to its end is cut at its last full sentence."""
+    """The model's own greedy answers; one that did not come to its end is cut at its last full sentence.
+
+    Answers as the assistant that it was, which could make nothing, are left out.
+    """
     tokenizer, stop = model.tokenizer, model.config.language_model.template.stop[0]
     stop_id = tokenizer.special_tokens[stop]
     stock = as_transformers(model.language_model.base)
@@ -100,8 +106,13 @@ def answer(model: NextGPT, asked: Sequence[str], most_tokens: int = 80, batch: i
             text = tokenizer.decode(row[: row.index(stop_id)] if stop_id in row else row).strip()
             if stop_id not in row:
                 text = whole_sentences(text)
-            if text:
+            if text and not speaks_as_another(text):
                 yield [Message("user", (Text(question),)), Message("assistant", (Text(text),))]
+
+
+def speaks_as_another(text: str) -> bool:
+    """Whether an answer is given as the assistant that the model was, or begins with its ready-made excuses."""
+    return _ANOTHER.search(text) is not None
 
 
 def whole_sentences(text: str) -> str:
