@@ -14,17 +14,17 @@ from pathlib import Path
 from random import Random
 
 from nextgpt_core.conversation import MODALITIES, Media, Message, Modality, Text
-from nextgpt_core.pocket.captions import COLOURS, MOTIONS, PLACES, SOUNDS, CaptionSampler, article
-from nextgpt_core.pocket.catalog import load_catalog
+from nextgpt_core.pocket.captions import CaptionSampler, article
 from nextgpt_core.pocket.dialogues import answers
+from nextgpt_core.pocket.dialogues.later import LaterTurns
 from nextgpt_core.pocket.dialogues.people import IT, load_people
-from nextgpt_core.pocket.dialogues.requests import NOUNS, RequestWriter, Wish
-from nextgpt_core.pocket.dialogues.wordings import load_facts, load_wordings, mentions_held_out, pairs
+from nextgpt_core.pocket.dialogues.requests import RequestWriter, Wish
+from nextgpt_core.pocket.dialogues.subjects import Subjects
+from nextgpt_core.pocket.dialogues.wordings import load_facts, load_wordings, pairs
 
 Shown = Mapping[Modality, Sequence[tuple[Path, str]]]  # files, and what each shows
 _WORDS = "text"
 _WANTED = tuple(some for size in range(1, 5) for some in combinations((*MODALITIES, _WORDS), size) for _ in range(size))
-_SOUNDING = ("animal-", "musical-instrument", "transport-")
 _OUTINGS = {
     "at the seaside": ("beach volleyball", "surfing", "a sandcastle on a beach", "a sailing boat at sunset", "a kayak on the sea"),
     "in the mountains": ("skiing in the mountains", "a tent on a mountain", "a cable car", "a waterfall"),
@@ -46,8 +46,8 @@ class DialogueWriter:
         self._facts = load_facts()
         self._wordings = load_wordings()
         self._ask = RequestWriter(rng, self._wordings)
-        groups = [name for c in load_catalog() if c.group.startswith(_SOUNDING) for name in (c.name, *c.synonyms)]
-        self._sounding = [name for name in groups if not mentions_held_out(name) and not name.endswith("face")]
+        self._subjects = Subjects(rng, captions)
+        self._later = LaterTurns(rng, self._ask, self._subjects)
 
     def kinds(self) -> dict[str, Callable[[], list[Message]]]:
         """By name, each a way to write one conversation; what needs files is there if they are."""
@@ -67,15 +67,15 @@ class DialogueWriter:
 
     def caption_only(self) -> list[Message]:
         """The shortest way from a caption to a run, without a request: most of what the alignment learns from."""
-        modality = self._modality()
+        modality = self._subjects.modality()
         return [answers.made(None, [(modality, self._captions(modality))])]
 
     def single(self) -> list[Message]:
         """One request for one medium."""
         if self._rng.random() < 0.04:
             return self._suggestion()
-        modality = self._modality()
-        caption = self._caption(modality)
+        modality = self._subjects.modality()
+        caption = self._subjects.caption(modality)
         return [_user(self._ask.one(modality, caption)), answers.made(self._rng, [(modality, caption)])]
 
     def several(self) -> list[Message]:
@@ -84,9 +84,7 @@ class DialogueWriter:
 
     def pairs(self) -> list[Message]:
         """One request for a picture of two things: what is easily lost between a caption and its run."""
-        while mentions_held_out(caption := self._captions.pair()):
-            pass
-        return self._turn([("image", caption)])
+        return self._turn([("image", self._subjects.pair())])
 
     def with_words(self) -> list[Message]:
         """Media of a thing, and some words about it."""
@@ -111,10 +109,10 @@ class DialogueWriter:
     def follow_up(self) -> list[Message]:
         """Something made, then one to three turns that change it, repeat it, carry it over, or only talk."""
         rng = self._rng
-        wishes = self._several() if rng.random() < 0.25 else [(m := self._modality(), self._simple(m))]
+        wishes = self._some(0.25)
         messages = [*(self._chat() if rng.random() < 0.15 else []), *self._turn(wishes)]
         for _ in range(rng.choice((1, 1, 2, 3))):
-            words, wishes, reply = self._next(wishes)
+            words, wishes, reply = self._later.next(wishes)
             messages += [_user(words), reply or answers.made(self._rng, wishes)]
         return messages
 
@@ -166,10 +164,10 @@ class DialogueWriter:
             return [_user(self._ask.finish(self._ask.choose("told", t=thing))), answers.said(self._facts[thing])]
         if kind < 0.75:
             return self._chat()
-        wishes = self._several() if rng.random() < 0.2 else [(m := self._modality(), self._simple(m))]
+        wishes = self._some(0.2)
         messages = self._turn(wishes)
         for _ in range(rng.choice((1, 1, 2))):
-            words, reply = self._remark(wishes)
+            words, reply = self._later.remark(wishes)
             messages += [_user(words), reply]
         return messages
 
@@ -187,77 +185,29 @@ class DialogueWriter:
             words = self._ask.of_each(wishes)
         return [_user(words), answers.made(self._rng, wishes)]
 
+    def _some(self, several: float) -> list[Wish]:
+        """One wish, of something that can be changed later, or with the chance `several` more."""
+        if self._rng.random() < several:
+            return self._several()
+        modality = self._subjects.modality()
+        return [(modality, self._subjects.simple(modality))]
+
     def _several(self) -> list[Wish]:
         rng = self._rng
         modalities = rng.sample(MODALITIES, rng.choice((2, 2, 3)))
         if rng.random() < 0.6:
-            subject = self._subject()
+            subject = self._subjects.for_all_senses()
             return [(m, subject) for m in modalities]
         if len(modalities) == 3 and rng.random() < 0.5:  # two of one thing, the third of another
-            subject = self._subject()
-            return [*((m, subject) for m in modalities[:2]), (modalities[2], self._caption(modalities[2]))]
+            subject = self._subjects.for_all_senses()
+            return [*((m, subject) for m in modalities[:2]), (modalities[2], self._subjects.caption(modalities[2]))]
         if rng.random() < 0.12:
             modalities = [modalities[0]] * 2
-        return [(m, self._caption(m)) for m in modalities]
-
-    def _next(self, wishes: Sequence[Wish]) -> tuple[str, list[Wish], Message | None]:
-        """(what the user says, what the talk is about now, the reply unless media are made)."""
-        rng, ask = self._rng, self._ask
-        modality, caption = wishes[-1]
-        kind = rng.random()
-        if kind < 0.12:
-            words, reply = self._remark(wishes)
-            return words, list(wishes), reply
-        if kind < 0.24 and len(wishes) == 1:
-            return ask.finish(ask.choose(f"{modality}.again")), [(modality, caption)], None
-        if kind < 0.5:
-            after = rng.choice(MODALITIES)
-            return ask.of_it([after], "next"), [(after, caption)], None
-        if kind < 0.6:
-            after = rng.sample(MODALITIES, 2)
-            return ask.of_it(after), [(m, caption) for m in after], None
-        if kind < 0.68:
-            after = self._modality()
-            fresh = self._simple(after)
-            return ask.one(after, fresh), [(after, fresh)], None
-        if modality == "audio":
-            return ask.of_it(["image"], "next"), [("image", caption)], None
-        if kind < 0.76 and len(wishes) == 2:
-            number = rng.choice((0, 1))
-            modality, caption = wishes[number]
-            if modality != "audio":
-                colour = rng.choice(COLOURS)
-                said = ask.choose(("first", "second")[number], k=colour)
-                return ask.finish(said), [(modality, _recoloured(caption, colour))], None
-        if kind < 0.8 and modality == "image":
-            motion = rng.choice(MOTIONS)
-            return ask.finish(f"now make a video of it {motion}"), [("video", f"{caption} {motion}")], None
-        if kind < 0.9:
-            colour = rng.choice(COLOURS)
-            return ask.finish(ask.choose("recolour", k=colour)), [(modality, _recoloured(caption, colour))], None
-        place = rng.choice(PLACES)
-        bare = next(
-            (caption[: -len(p) - 1] for p in sorted(PLACES, key=len, reverse=True) if caption.endswith(" " + p)),
-            caption,
-        )
-        return ask.finish(ask.choose("move", k=place)), [(modality, f"{bare} {place}")], None
-
-    def _remark(self, wishes: Sequence[Wish]) -> tuple[str, Message]:
-        """What people say of something that was made, and an answer that makes nothing."""
-        rng, ask = self._rng, self._ask
-        modality, caption = wishes[-1]
-        noun, kind = NOUNS[modality][0], rng.random()
-        if kind < 0.55:
-            return ask.written(ask.choose("thanks", x=noun)), answers.said(ask.choose("thanks.reply"))
-        if kind < 0.8:
-            reply = ask.choose("asked.reply", n=answers.PLAIN[modality], c=caption)
-            return ask.written(ask.choose("asked")), answers.said(reply)
-        words, answer = rng.choice(pairs(self._wordings, "critique"))
-        return ask.written(words.format(x=noun)), answers.said(answer)
+        return [(m, self._subjects.caption(m)) for m in modalities]
 
     def _chat(self) -> list[Message]:
         """A remark or a question in which a medium may be mentioned, but none is asked for."""
-        thing = article(self._noun())
+        thing = article(self._subjects.noun())
         if self._rng.random() < 0.5:
             words, answer = self._ask.choose("remark", t=thing), self._ask.choose("remark.reply")
         else:
@@ -283,54 +233,6 @@ class DialogueWriter:
     def _file(self, modality: Modality, beside: int) -> tuple[Path, str]:
         """Of several files each shows something simple: a reply names them all, and again in each promise."""
         return min((self._rng.choice(self._shown[modality]) for _ in range(beside)), key=lambda file: len(file[1]))
-
-    def _caption(self, modality: Modality) -> str:
-        """A caption without held-out names."""
-        while mentions_held_out(caption := self._captions(modality)):
-            pass
-        return caption
-
-    def _simple(self, modality: Modality) -> str:
-        """A caption that can be given a colour or a place."""
-        while (
-            " of " in (caption := self._caption(modality))
-            or "," in caption
-            or (modality == "image" and " in 3d" in caption)
-        ):
-            pass
-        return caption
-
-    def _noun(self) -> str:
-        while mentions_held_out(noun := self._captions.noun()):
-            pass
-        return noun
-
-    def _subject(self) -> str:
-        """What may be seen, watched and heard."""
-        rng, kind = self._rng, self._rng.random()
-        if kind < 0.3:
-            return self._simple("image")
-        if kind < 0.5:
-            while mentions_held_out(sound := rng.choice(SOUNDS)):
-                pass
-            return sound
-        noun = rng.choice(self._sounding)
-        return article(f"{rng.choice(COLOURS)} {noun}" if rng.random() < 0.2 else noun)
-
-    def _modality(self) -> Modality:
-        return self._rng.choices(MODALITIES, (5, 3, 3))[0]
-
-
-def _recoloured(caption: str, colour: str) -> str:
-    words = caption.split()
-    old = next((i for i, word in enumerate(words) if word in COLOURS), None)
-    if old is not None:
-        words[old] = colour
-    else:
-        words.insert(1 if words[0] in ("a", "an", "two", "three") else 0, colour)
-    if words[0] in ("a", "an"):
-        words[0] = "an" if words[1][0] in "aeiou" else "a"
-    return " ".join(words)
 
 
 def _user(text: str) -> Message:
