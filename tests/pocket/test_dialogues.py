@@ -125,6 +125,9 @@ def test_who_asks_for_words_only_is_told_a_fact(written):
     told = [c for c in written["talk"] if c[-1].text in facts]
     assert len(told) > COUNT // 10
     assert not any(message.media for c in told for message in c)
+    wanted_then = [c for c in written["follow_up"] if c[1].text in facts]
+    assert wanted_then
+    assert all(c[3].media for c in wanted_then)
 
 
 def test_no_slot_stays_open(written):
@@ -133,7 +136,7 @@ def test_no_slot_stays_open(written):
     slots = dict.fromkeys("cnNtabdrlkx", "x")
     for wordings in (load_wordings(), load_wordings(held_out=True)):
         assert all(line.format(**slots) for lines in wordings.values() for line in lines)
-    for use in ("able", "cannot", "critique", "question"):
+    for use in ("able", "cannot", "critique", "enough", "question"):
         assert all(answer for _, answer in pairs(load_wordings(), use)), use
 
 

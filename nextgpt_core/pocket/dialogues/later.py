@@ -36,7 +36,8 @@ class LaterTurns:
             return ask.of_it([after], "next"), [(after, caption)], None
         if kind < 0.6:
             after = rng.sample(MODALITIES, 2)
-            return ask.of_it(after), [(m, caption) for m in after], None
+            words = ask.finish(ask.choose("+".join(after) + ".next")) if rng.random() < 0.4 else ask.of_it(after)
+            return words, [(m, caption) for m in after], None
         if kind < 0.68:
             after = self._subjects.modality()
             fresh = self._subjects.simple(after)
@@ -64,10 +65,10 @@ class LaterTurns:
         rng, ask = self._rng, self._ask
         modality, caption = wishes[-1]
         noun, kind = NOUNS[modality][0], rng.random()
-        if kind < 0.55:
+        if kind < 0.4:
             return ask.written(ask.choose("thanks", x=noun)), answers.said(ask.choose("thanks.reply"))
-        if kind < 0.8:
+        if kind < 0.6:
             reply = ask.choose("asked.reply", n=answers.PLAIN[modality], c=caption)
             return ask.written(ask.choose("asked")), answers.said(reply)
-        words, answer = rng.choice(pairs(load_wordings(), "critique"))
+        words, answer = rng.choice(pairs(load_wordings(), rng.choice(("critique", "enough", "enough"))))
         return ask.written(words.format(x=noun)), answers.said(answer)

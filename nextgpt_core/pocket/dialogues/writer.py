@@ -107,10 +107,16 @@ class DialogueWriter:
         return [request, answers.made(self._rng, wishes, words if said.told else "", said.words_first)]
 
     def follow_up(self) -> list[Message]:
-        """Something made, then one to three turns that change it, repeat it, carry it over, or only talk."""
+        """Something made or told of, then turns that change it, repeat it, carry it over, or only talk."""
         rng = self._rng
-        wishes = self._some(0.25)
-        messages = [*(self._chat() if rng.random() < 0.15 else []), *self._turn(wishes)]
+        if rng.random() < 0.15:
+            thing, modality = rng.choice(list(self._facts)), self._subjects.modality()
+            wishes = [(modality, thing)]
+            asked = _user(self._ask.of_it([modality], "next"))
+            messages = [*self._told(thing), asked, answers.made(rng, wishes)]
+        else:
+            wishes = self._some(0.25)
+            messages = [*(self._chat() if rng.random() < 0.15 else []), *self._turn(wishes)]
         for _ in range(rng.choice((1, 1, 2, 3))):
             words, wishes, reply = self._later.next(wishes)
             messages += [_user(words), reply or answers.made(self._rng, wishes)]
@@ -160,8 +166,7 @@ class DialogueWriter:
             words, answer = rng.choice(pairs(self._wordings, rng.choice(("able", "able", "able", "cannot"))))
             return [_user(self._ask.written(words)), answers.said(answer)]
         if kind < 0.55:
-            thing = rng.choice(list(self._facts))
-            return [_user(self._ask.finish(self._ask.choose("told", t=thing))), answers.said(self._facts[thing])]
+            return self._told(rng.choice(list(self._facts)))
         if kind < 0.75:
             return self._chat()
         wishes = self._some(0.2)
@@ -204,6 +209,10 @@ class DialogueWriter:
         if rng.random() < 0.12:
             modalities = [modalities[0]] * 2
         return [(m, self._subjects.caption(m)) for m in modalities]
+
+    def _told(self, thing: str) -> list[Message]:
+        """A question about a thing that wants words only."""
+        return [_user(self._ask.finish(self._ask.choose("told", t=thing))), answers.said(self._facts[thing])]
 
     def _chat(self) -> list[Message]:
         """A remark or a question in which a medium may be mentioned, but none is asked for."""
