@@ -162,12 +162,12 @@ class DialogueWriter:
     def talk(self) -> list[Message]:
         """No medium is wanted: what the model can and can't do, what something is, or a word after one was made."""
         rng, kind = self._rng, self._rng.random()
-        if kind < 0.35:
+        if kind < 0.4:
             words, answer = rng.choice(pairs(self._wordings, rng.choice(("able", "able", "able", "cannot"))))
             return [_user(self._ask.written(words)), answers.said(answer)]
         if kind < 0.55:
             return self._told(rng.choice(list(self._facts)))
-        if kind < 0.75:
+        if kind < 0.78:
             return self._chat()
         wishes = self._some(0.2)
         messages = self._turn(wishes)
@@ -217,10 +217,12 @@ class DialogueWriter:
     def _chat(self) -> list[Message]:
         """A remark or a question in which a medium may be mentioned, but none is asked for."""
         thing = article(self._subjects.noun())
-        if self._rng.random() < 0.5:
+        kind = self._rng.random()
+        if kind < 0.4:
             words, answer = self._ask.choose("remark", t=thing), self._ask.choose("remark.reply")
         else:
-            words, answer = (text.format(t=thing) for text in self._rng.choice(pairs(self._wordings, "question")))
+            said = self._rng.choice(pairs(self._wordings, "question" if kind < 0.75 else "write"))
+            words, answer = (text.format(t=thing) for text in said)
         return [_user(self._ask.written(words)), answers.said(answer)]
 
     def _suggestion(self) -> list[Message]:
