@@ -71,4 +71,4 @@ class LaterTurns:
             reply = ask.choose("asked.reply", n=answers.PLAIN[modality], c=caption)
             return ask.written(ask.choose("asked")), answers.said(reply)
         words, answer = rng.choice(pairs(load_wordings(), rng.choice(("critique", "enough", "enough"))))
-        return ask.written(words.format(x=noun)), answers.said(answer)
+        return ask.written(words.format(x=noun)), answers.said(answer.format(x=noun))
