@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 
-_NUMBER = re.compile(r"^\s*\d+[.)] +", re.MULTILINE)  # of a list's item
-_SHORTEST_ITEM, _SHORTEST, _LONGEST = 6, 12, 160  # characters
+_NUMBER = re.compile(r"^[ \t]*(?:\*\*)?\d+[.):](?:\*\*)?[ \t]+", re.MULTILINE)  # of a list's item
+_WORD = re.compile(r"[^\W\d_]")
+_ROUNDS, _CHARACTERS = 3, 60  # at least so many, over at least so much text: refrains and rows of a table are shorter
+_LONGEST = 300  # characters of one round
 
 
 def in_circles(text: str) -> bool:
-    """Whether the text ends in the same characters three times in a row.
+    """Whether the text ends in the same words over and over: three rounds at least, and sixty characters at least.
 
-    Twelve characters and more are a circle wherever it turns, six if it turns at a comma, a stop or a line's end.
-    Capitals don't count, nor do the numbers of a list: "2. Pandas 3. Pandas 4. Pandas", a line each, are the same.
+    Capitals don't count, nor do the numbers of a list. What has no letters is never a circle, nor are rounds of
+    several paragraphs.
     """
     said = _NUMBER.sub("", text).lower()
     return any(
-        said[-length:] == said[-2 * length : -length] == said[-3 * length : -2 * length]
-        and (length >= _SHORTEST or said[-1] in ".,;!?\n")
-        and re.search(r"[^\W\d_]", said[-length:]) is not None
-        for length in range(_SHORTEST_ITEM, min(len(said) // 3, _LONGEST) + 1)
+        said.endswith(said[-length:] * _rounds(length)) and _WORD.search(said[-length:]) is not None
+        for length in range(1, min(len(said) // _ROUNDS, _LONGEST) + 1)
     )
+
+
+def _rounds(length: int) -> int:
+    return max(_ROUNDS, -(-_CHARACTERS // length))

@@ -53,10 +53,12 @@ class TextStream:
                 self.stopped = True
                 yield from self._give(text[:at])
                 return
-        if not text.endswith(_UNFINISHED):
+        if in_circles(text):
+            self.stopped = True
+            yield from self._give(text)
+        elif not text.endswith(_UNFINISHED):
             held = max((_overlap(text, stop) for stop in self._stops), default=0)
             yield from self._give(text[: len(text) - held])
-        self.stopped = in_circles(text)
 
     def flush(self) -> Iterator[str]:
         """What was held back, at the end of the reply or before a medium."""

@@ -118,15 +118,18 @@ def test_replies_in_a_batch_equal_replies_alone(model):
 
 
 def test_the_judge_cuts_what_goes_round_in_circles_where_the_chat_does(model, monkeypatch, tmp_path):
-    whole = greedy_replies(model, CONVERSATIONS, media=False)
+    def chat(messages: list[Message]) -> tuple[str, ...]:
+        options = ChatOptions(out_dir=tmp_path, sampling=Sampling(max_tokens=60))
+        *_, done = model.chat(messages, options)
+        return tuple(part.text if isinstance(part, Text) else part.modality for part in done.message.parts)
+
+    whole = greedy_replies(model, CONVERSATIONS, most_tokens=60)
     for module in (tokenizer, replies):
         monkeypatch.setattr(module, "in_circles", lambda text: len(text) >= 6)
-    cut = greedy_replies(model, CONVERSATIONS, media=False)
+    cut = greedy_replies(model, CONVERSATIONS, most_tokens=60)
     assert cut != whole
-    never = ChatOptions(out_dir=tmp_path, wanted=dict.fromkeys(MODALITIES, "never"))
-    assert [list(model.chat(messages, never))[-1].message.text for messages in CONVERSATIONS] == [
-        "".join(reply.parts) for reply in cut
-    ]
+    assert any(reply.media and reply.parts[-1] not in MODALITIES for reply in cut), "no circle after a medium"
+    assert [chat(messages) for messages in CONVERSATIONS] == [reply.parts for reply in cut]
 
 
 def alone(model: NextGPT, messages: list[Message], most: int) -> Reply:

@@ -18,6 +18,7 @@ from nextgpt_core.pocket.catalog import load_catalog
 from nextgpt_core.pocket.dialogues import answers, replay, shown
 from nextgpt_core.pocket.dialogues.people import IT, load_people
 from nextgpt_core.pocket.dialogues.requests import RequestWriter
+from nextgpt_core.pocket.dialogues.subjects import recoloured
 from nextgpt_core.pocket.dialogues.wordings import load_facts, load_wordings, mentions_held_out, pairs
 from nextgpt_core.pocket.dialogues.writer import DialogueWriter
 from nextgpt_core.pocket.layouts import MOVES
@@ -119,9 +120,23 @@ def test_several_wishes_are_of_one_thing_of_two_or_each_of_its_own(written):
     assert all(some[0] == some[1] for some in captions if len(set(some)) == 2)
 
 
+def test_a_colour_comes_after_the_article():
+    said = [recoloured(thing, "red") for thing in ("the moon", "a cat", "an owl", "two dogs", "a blue car", "rain")]
+    assert said == ["the red moon", "a red cat", "a red owl", "two red dogs", "a red car", "red rain"]
+    assert recoloured("a car", "orange") == "an orange car"
+
+
+def test_what_comes_next_was_not_there_before(written):
+    texts = {line.lower() for m in MODALITIES for line in load_wordings()[f"{m}.next"]}
+    for messages in written["follow_up"]:
+        for before, asked, reply in zip(messages, messages[1:], messages[2:], strict=False):
+            if asked.role == "user" and asked.text.lower().rstrip(".!") in texts and len(before.media) < 3:
+                assert not {m.modality for m in reply.media} & {m.modality for m in before.media}, asked.text
+
+
 def test_who_asks_for_words_only_is_told_a_fact(written):
-    assert all("{t}" in line for line in load_wordings()["told"])
-    facts = set(load_facts().values())
+    assert all("{t}" in line for use in ("told", "defined") for line in load_wordings()[use])
+    facts = {sentence for known in load_facts().values() for sentence in known}
     told = [c for c in written["talk"] if c[-1].text in facts]
     assert len(told) > COUNT // 10
     assert not any(message.media for c in told for message in c)
@@ -136,7 +151,7 @@ def test_no_slot_stays_open(written):
     slots = dict.fromkeys("cnNtabdrlkx", "x")
     for wordings in (load_wordings(), load_wordings(held_out=True)):
         assert all(line.format(**slots) for lines in wordings.values() for line in lines)
-    for use in ("able", "cannot", "critique", "enough", "question", "write"):
+    for use in ("able", "cannot", "critique", "enough", "seen.enough", "heard.enough", "question", "write"):
         assert all(answer for _, answer in pairs(load_wordings(), use)), use
 
 
@@ -153,7 +168,7 @@ def test_kinds_make_what_they_are_for(written):
     turns = Counter(len(c) for c in written["follow_up"])
     assert min(turns) >= 4
     words = [c[-1].text for c in written["words"]]
-    assert all(any(fact in text for fact in load_facts().values()) for text in words)
+    assert all(any(known.fact in text for known in load_facts().values()) for text in words)
 
 
 def test_the_same_seed_writes_the_same(written):
@@ -234,7 +249,9 @@ def test_the_examination_is_not_among_what_people_say():
     examined += [words(messages[0].text) for messages in plain_text.conversations()]
     examined += [words(question) for question, _ in plain_text.facts()]
     assert len(examined) > 280
-    for said in (*(said.prompt for said in load_people()), *replay.ordinary()):
+    lines = [line.partition(" => ")[0] for lines in load_wordings().values() for line in lines]
+    whole = [line for line in lines if "{" not in line and len(words(line)) > 3]
+    for said in (*(said.prompt for said in load_people()), *replay.ordinary(), *whole):
         asked = words(said)
         assert not any(len(asked & other) > 0.6 * len(asked | other) for other in examined), said
     for said in load_people():

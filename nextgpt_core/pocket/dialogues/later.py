@@ -10,14 +10,15 @@ from nextgpt_core.pocket.captions import COLOURS, MOTIONS, PLACES
 from nextgpt_core.pocket.dialogues import answers
 from nextgpt_core.pocket.dialogues.requests import NOUNS, RequestWriter, Wish
 from nextgpt_core.pocket.dialogues.subjects import Subjects, moved, recoloured
-from nextgpt_core.pocket.dialogues.wordings import load_wordings, pairs
+from nextgpt_core.pocket.dialogues.wordings import Wordings, pairs
 
 
 class LaterTurns:
     """`wishes` are always what was made last."""
 
-    def __init__(self, rng: Random, ask: RequestWriter, subjects: Subjects) -> None:
+    def __init__(self, rng: Random, wordings: Wordings, ask: RequestWriter, subjects: Subjects) -> None:
         self._rng = rng
+        self._wordings = wordings
         self._ask = ask
         self._subjects = subjects
 
@@ -25,6 +26,7 @@ class LaterTurns:
         """(what the user says, what the talk is about now, the reply unless media are made)."""
         rng, ask = self._rng, self._ask
         modality, caption = wishes[-1]
+        others = [other for other in MODALITIES if other not in dict(wishes)] or MODALITIES
         kind = rng.random()
         if kind < 0.12:
             words, reply = self.remark(wishes)
@@ -32,7 +34,7 @@ class LaterTurns:
         if kind < 0.24 and len(wishes) == 1:
             return ask.finish(ask.choose(f"{modality}.again")), [(modality, caption)], None
         if kind < 0.5:
-            after = rng.choice(MODALITIES)
+            after = rng.choice(others)
             return ask.of_it([after], "next"), [(after, caption)], None
         if kind < 0.6:
             after = rng.sample(MODALITIES, 2)
@@ -43,7 +45,8 @@ class LaterTurns:
             fresh = self._subjects.simple(after)
             return ask.one(after, fresh), [(after, fresh)], None
         if modality == "audio":
-            return ask.of_it(["image"], "next"), [("image", caption)], None
+            after = rng.choice(others)
+            return ask.of_it([after], "next"), [(after, caption)], None
         if kind < 0.76 and len(wishes) == 2:
             number = rng.choice((0, 1))
             modality, caption = wishes[number]
@@ -70,5 +73,6 @@ class LaterTurns:
         if kind < 0.6:
             reply = ask.choose("asked.reply", n=answers.PLAIN[modality], c=caption)
             return ask.written(ask.choose("asked")), answers.said(reply)
-        words, answer = rng.choice(pairs(load_wordings(), rng.choice(("critique", "enough", "enough"))))
+        use = rng.choice(("critique", "enough", "enough", f"{'heard' if modality == 'audio' else 'seen'}.enough"))
+        words, answer = rng.choice(pairs(self._wordings, use))
         return ask.written(words.format(x=noun)), answers.said(answer.format(x=noun))

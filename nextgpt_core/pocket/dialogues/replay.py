@@ -55,7 +55,10 @@ _ABOUT_THINGS = (
 )  # fmt: skip
 
 
-_ANOTHER = re.compile(r"\bAI\b|language model|SmolLM|Hugging Face|misunderstanding|inconvenience")
+_ANOTHER = re.compile(
+    r"^\W*(?:I'm|I am) sorry for any|\bas an? (?:AI|artificial|chatbot|digital|virtual|language|text)|\bchatbot\b"
+    r"|\b(?:an AI|helpful AI|designed to assist|unable to assist|SmolLM|Hugging Face)\b"
+)
 
 
 @cache

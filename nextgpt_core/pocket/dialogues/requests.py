@@ -24,6 +24,8 @@ _OPENINGS = ("", "", "", "", "please ", "can you ", "could you ", "could you ple
              "hey, ", "hi! ", "I'd like you to ", "now ", "ok, ", "let's see, ", "go ahead and ", "will you ", "pls ",
              "can u ", "would you mind to ", "I need you to ", "do me a favour and ", "you could ", "so, ")  # fmt: skip
 _CLOSINGS = ("", "", "", "", ".", ".", "!", " please", ", please.", " for me", " for me, please", " thanks", "?", " :)")
+_BARE_CLOSINGS = ("", "", ".", "!")  # where politeness stands already
+_POLITE = re.compile(r"\b(please|pls|plz|thx|thanks|for me)$")
 _SLIPS = {"please": "plz", "you": "u", "picture": "pictrue", "image": "imgae", "video": "vidoe", "sound": "soudn",
           "want": "wnat", "make": "mkae", "draw": "darw", "show": "shwo", "recording": "recroding", "would": "woud",
           "animate": "aniamte", "animation": "animaton", "listen": "listn", "hear": "haer", "give": "giv"}  # fmt: skip
@@ -107,7 +109,7 @@ class RequestWriter:
         if opening:
             words = self._rng.choice(_OPENINGS) + words
         if not words.endswith(("?", ".", "!")):
-            words += self._rng.choice(_CLOSINGS)
+            words += self._rng.choice(_BARE_CLOSINGS if _POLITE.search(words) else _CLOSINGS)
         words = self.written(words)
         return f"{self.choose('preamble')} {words}" if self._rng.random() < 0.06 else words
 

@@ -71,7 +71,7 @@ def recoloured(caption: str, colour: str) -> str:
     if old is not None:
         words[old] = colour
     else:
-        words.insert(1 if words[0] in ("a", "an", "two", "three") else 0, colour)
+        words.insert(1 if words[0] in ("a", "an", "the", "two", "three") else 0, colour)
     if words[0] in ("a", "an"):
         words[0] = "an" if words[1][0] in "aeiou" else "a"
     return " ".join(words)

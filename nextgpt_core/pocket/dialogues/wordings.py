@@ -12,6 +12,7 @@ import csv
 import re
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from nextgpt_core.pocket.captions import SOUNDS, THINGS, plural
 from nextgpt_core.pocket.catalog import load_catalog
@@ -43,12 +44,19 @@ def pairs(wordings: Wordings, section: str) -> list[tuple[str, str]]:
     return [(words, answer) for words, _, answer in said]
 
 
+class Known(NamedTuple):
+    """A sentence that says what a thing is, and another about it."""
+
+    definition: str
+    fact: str
+
+
 @cache
-def load_facts() -> dict[str, str]:
-    """A sentence about each of many things, less those that training does not name."""
+def load_facts() -> dict[str, Known]:
+    """What is said of each of many things, less those that training does not name."""
     with (Path(__file__).parent / "facts.tsv").open(encoding="utf-8", newline="") as file:
         return {
-            row["thing"]: row["fact"]
+            row["thing"]: Known(row["definition"], row["fact"])
             for row in csv.DictReader(file, delimiter="\t")
             if not mentions_held_out(row["thing"])
         }

@@ -47,7 +47,7 @@ class DialogueWriter:
         self._wordings = load_wordings()
         self._ask = RequestWriter(rng, self._wordings)
         self._subjects = Subjects(rng, captions)
-        self._later = LaterTurns(rng, self._ask, self._subjects)
+        self._later = LaterTurns(rng, self._wordings, self._ask, self._subjects)
 
     def kinds(self) -> dict[str, Callable[[], list[Message]]]:
         """By name, each a way to write one conversation; what needs files is there if they are."""
@@ -79,7 +79,7 @@ class DialogueWriter:
         return [_user(self._ask.one(modality, caption)), answers.made(self._rng, [(modality, caption)])]
 
     def several(self) -> list[Message]:
-        """One request for two or three media: of one thing, or each of its own."""
+        """One request for two or three media: of one thing, two of one and a third of another, or each of its own."""
         return self._turn(self._several())
 
     def pairs(self) -> list[Message]:
@@ -93,7 +93,7 @@ class DialogueWriter:
         request, words_first = self._ask.with_words(modalities, thing)
         return [
             _user(request),
-            answers.made(self._rng, [(m, thing) for m in modalities], words=self._facts[thing], first=words_first),
+            answers.made(self._rng, [(m, thing) for m in modalities], words=self._facts[thing].fact, first=words_first),
         ]
 
     def people(self) -> list[Message]:
@@ -160,13 +160,15 @@ class DialogueWriter:
         ]
 
     def talk(self) -> list[Message]:
-        """No medium is wanted: what the model can and can't do, what something is, or a word after one was made."""
+        """No medium is wanted: what the model can do, what something is, a remark, a text, or a word after a medium."""
         rng, kind = self._rng, self._rng.random()
         if kind < 0.4:
             words, answer = rng.choice(pairs(self._wordings, rng.choice(("able", "able", "able", "cannot"))))
             return [_user(self._ask.written(words)), answers.said(answer)]
         if kind < 0.55:
             return self._told(rng.choice(list(self._facts)))
+        if kind < 0.62:
+            return self._written()
         if kind < 0.78:
             return self._chat()
         wishes = self._some(0.2)
@@ -212,17 +214,23 @@ class DialogueWriter:
 
     def _told(self, thing: str) -> list[Message]:
         """A question about a thing that wants words only."""
-        return [_user(self._ask.finish(self._ask.choose("told", t=thing))), answers.said(self._facts[thing])]
+        known = self._facts[thing]
+        use, answer = self._rng.choice((("defined", known.definition), ("told", known.fact)))
+        return [_user(self._ask.finish(self._ask.choose(use, t=thing))), answers.said(answer)]
+
+    def _written(self) -> list[Message]:
+        """A song, a tale or a letter about a thing."""
+        thing = self._rng.choice([thing for thing in self._facts if thing.startswith(("a ", "an "))])
+        words, answer = (text.format(t=thing) for text in self._rng.choice(pairs(self._wordings, "write")))
+        return [_user(self._ask.written(words)), answers.said(answer)]
 
     def _chat(self) -> list[Message]:
         """A remark or a question in which a medium may be mentioned, but none is asked for."""
         thing = article(self._subjects.noun())
-        kind = self._rng.random()
-        if kind < 0.4:
+        if self._rng.random() < 0.5:
             words, answer = self._ask.choose("remark", t=thing), self._ask.choose("remark.reply")
         else:
-            said = self._rng.choice(pairs(self._wordings, "question" if kind < 0.75 else "write"))
-            words, answer = (text.format(t=thing) for text in said)
+            words, answer = (text.format(t=thing) for text in self._rng.choice(pairs(self._wordings, "question")))
         return [_user(self._ask.written(words)), answers.said(answer)]
 
     def _suggestion(self) -> list[Message]:
