@@ -3,9 +3,9 @@
 # usage, from the project's root: checkpoints/pocket/reproduce.sh PHOTOS SOUNDS [OUT]
 #   PHOTOS, SOUNDS: folders with labels.jsonl, see the card beside this script
 # What is there is kept and what was stopped goes on, so it may be started again. Times are those that such a step took
-# for these weights on one core of the two that we have, some ten hours in all. The steps ran one by one over several
-# days, some of them from scratch scripts that call the same code (the cards say which): nobody has run this script
-# from end to end.
+# for these weights on one core of the two that we have, some fifteen hours in all. The steps ran one by one over several
+# days, some of them from scratch scripts that call the same code (HISTORY.md and the decoders' cards say which): nobody
+# has run this script from end to end.
 set -euo pipefail
 photos=$1 sounds=$2 out=${3:-outputs/pocket}
 here=$(dirname "$0") data=$out/data
