@@ -32,11 +32,15 @@ class Reply:
 
     def caption(self) -> str:
         """The last sentence said: what the medium that follows it shows."""
-        said = self.message().text.strip()
-        return re.split(r"(?<=[.!?:])\s+", said)[-1] if said else ""
+        return sentences(self.message().text)[-1]
 
     def message(self) -> Message:
         return Message("assistant", tuple(self.parts))
+
+
+def sentences(text: str) -> list[str]:
+    """At least one, which may be empty. A sentence ends at its mark, with the quote that it closes, or with its line."""
+    return re.split(r"(?:(?<=[.!?:])|(?<=[.!?][\"'”’)]))\s+|\n+", text.strip())
 
 
 def card(provenance: Provenance) -> dict[str, str]:

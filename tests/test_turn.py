@@ -28,6 +28,7 @@ from nextgpt_core.decoding import Decoding, PrefixCache, SignalRun, Token
 from nextgpt_core.model import NextGPT
 from nextgpt_core.prompt import Run, Tokens
 from nextgpt_core.signals import ReplyGrammar
+from nextgpt_core.turn import Reply
 from tests import tiny
 
 NEVER = {"image": "never", "video": "never", "audio": "never"}
@@ -161,6 +162,21 @@ def test_a_missing_decoder_is_said_plainly(model: NextGPT, tmp_path: Path, monke
     events = turn(model, [user("Sing")], tmp_path, wanted=NEVER | {"audio": "always"})
     failed = next(event for event in events if isinstance(event, MediaFailed))
     assert "can't make sounds" in failed.reason
+
+
+@pytest.mark.parametrize(
+    ("said", "caption"),
+    [
+        ("Here is a picture of a cat.", "Here is a picture of a cat."),
+        ('It comes from the Greek for "a tower." Here is one.', "Here is one."),
+        ("A picture, a sound: Here is a dog! ", "Here is a dog!"),
+        ("The sea is wide,\nthe sea is deep\nHere is the sea:", "Here is the sea:"),
+        ("It is 3.5 metres long.", "It is 3.5 metres long."),
+        ("", ""),
+    ],
+)
+def test_a_medium_shows_what_the_last_sentence_says(said: str, caption: str) -> None:
+    assert Reply([Text(said)] if said else []).caption() == caption
 
 
 def test_closing_the_turn_stops_the_denoising(model: NextGPT, tmp_path: Path) -> None:

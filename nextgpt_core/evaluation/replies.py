@@ -24,6 +24,7 @@ from nextgpt_core.config import load_config
 from nextgpt_core.conversation import MODALITIES, Message, Modality, Wanted
 from nextgpt_core.model import NextGPT
 from nextgpt_core.signals import ReplyGrammar
+from nextgpt_core.turn import sentences
 
 _LIST = re.compile(
     r"^(?:\w+! |Of course\. )?((?:(?:a|two|some) (?:picture|video|sound|word)s?(?:, |: ))+)", re.IGNORECASE
@@ -58,7 +59,7 @@ class Reply:
         for part, following in zip_longest(parts, parts[1:]):
             if part in MODALITIES:
                 continue
-            kept.append(" ".join(_sentences(part)[:-1]) if following in MODALITIES else part)
+            kept.append(" ".join(sentences(part)[:-1]) if following in MODALITIES else part)
         return " ".join(filter(None, map(str.strip, kept)))
 
     def _list(self) -> re.Match[str] | None:
@@ -170,8 +171,3 @@ def _reply(model: NextGPT, tokens: Sequence[int]) -> Reply:
 def _words_since_run(model: NextGPT, tokens: Sequence[int]) -> str:
     said = takewhile(lambda token: token < model.signals.vocabulary, reversed(tokens))
     return model.tokenizer.decode([*said][::-1])
-
-
-def _sentences(text: str) -> list[str]:
-    pieces = text.strip().replace("! ", "!\n").replace(". ", ".\n").replace("? ", "?\n").replace(": ", ":\n")
-    return pieces.split("\n")

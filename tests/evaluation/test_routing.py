@@ -156,6 +156,8 @@ def test_words_count_only_beside_captions():
     assert Reply((*picture.parts, " Dogs bark at strangers often.")).modalities == {"text", "image"}
     first = Reply(("Dogs bark at strangers often. Here is the sound of a dog.", "audio", " And a picture.", "image"))
     assert first.words == "Dogs bark at strangers often."
+    quoted = Reply(('Some words, a picture: The word means "a tower by the sea." Here is a picture of it.', "image"))
+    assert quoted.words == 'The word means "a tower by the sea."'
     assert Reply(("Hello.",)).modalities == {"text"}
     assert Reply(()).modalities == frozenset()
 
