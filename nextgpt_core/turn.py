@@ -39,7 +39,7 @@ class Reply:
 
 
 def sentences(text: str) -> list[str]:
-    """At least one, which may be empty. A sentence ends at its mark, with the quote that it closes, or with its line."""
+    """At least one, which may be empty. A sentence ends at its mark, its closing quote included, or with its line."""
     return re.split(r"(?:(?<=[.!?:])|(?<=[.!?][\"'”’)]))\s+|\n+", text.strip())
 
 

@@ -27,7 +27,7 @@ blend() { # NAME=WEIGHT … as files of $data
     for part in "$@"; do echo "$data/${part%=*}.jsonl=${part#*=}"; done
 }
 nextgpt train instruct --checkpoint "$out/decode" --out "$out/instruct" --steps 4000 --batch 8 --rate .75 --group-rates input=0 --longest 950 \
-    --data $(blend files=.22 announced=.17 people=.17 several=.13 words=.11 talk=.07 replay=.05 single=.04 follow_up=.03 pairs=.01) # 6 h
+    --data $(blend files=.17 announced=.12 people=.17 several=.10 words=.10 talk=.12 single=.08 follow_up=.08 replay=.05 pairs=.01) # 7 h
 nextgpt train project --checkpoint "$out/instruct" --out "$out/project" --steps 800 --batch 128 --conversations 8192 --longest 400 --bits 6 \
     --data $(blend single=.2 pairs=.2 captions=.3 several=.12 people=.09 announced=.03 follow_up=.03 words=.03) # 70 min
 cp "$out/project/trained.safetensors" "$out"
