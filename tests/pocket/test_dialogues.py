@@ -151,7 +151,7 @@ def test_no_slot_stays_open(written):
     slots = dict.fromkeys("cnNtabdrlkx", "x")
     for wordings in (load_wordings(), load_wordings(held_out=True)):
         assert all(line.format(**slots) for lines in wordings.values() for line in lines)
-    for use in ("able", "cannot", "critique", "enough", "seen.enough", "heard.enough", "question", "write"):
+    for use in ("able", "hello", "cannot", "critique", "enough", "seen.enough", "heard.enough", "question", "write"):
         assert all(answer for _, answer in pairs(load_wordings(), use)), use
 
 

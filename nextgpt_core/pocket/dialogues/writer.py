@@ -163,7 +163,7 @@ class DialogueWriter:
         """No medium is wanted: what the model can do, what something is, a remark, a text, or a word after a medium."""
         rng, kind = self._rng, self._rng.random()
         if kind < 0.4:
-            words, answer = rng.choice(pairs(self._wordings, rng.choice(("able", "able", "able", "cannot"))))
+            words, answer = rng.choice(pairs(self._wordings, rng.choice(("able", "able", "hello", "cannot"))))
             return [_user(self._ask.written(words)), answers.said(answer)]
         if kind < 0.55:
             return self._told(rng.choice(list(self._facts)))
