@@ -69,7 +69,8 @@ class PrefixCache:
 class Decoding:
     """One reply. Iterate over it; `fed` counts the prompt rows that no cached prefix held.
 
-    Who reads the words and finds a stop among them sets `ended`; then only media that are still owed follow.
+    Who reads the words and finds a stop among them sets `ended`; then only media that are still owed follow. While
+    `goes_on` is set no stop token is drawn.
     """
 
     def __init__(self, model: LanguageModel, signals: SignalTokens, prefixes: PrefixCache, scope: str = "") -> None:
@@ -79,6 +80,7 @@ class Decoding:
         self._scope = scope
         self.fed = 0
         self.ended = False
+        self.goes_on = False
 
     @torch.inference_mode()
     def run(
@@ -106,7 +108,8 @@ class Decoding:
                 finished = self.ended or len(drawn) >= sampling.max_tokens
                 token = None
                 if not finished:
-                    token = self._draw(hidden[-1], grammar, sampling, drawn, generator)
+                    without = stop_ids if self.goes_on else ()
+                    token = self._draw(hidden[-1], grammar, sampling, drawn, generator, without)
                     finished = token in stop_ids
                 if finished:
                     token = grammar.owed()
@@ -131,9 +134,16 @@ class Decoding:
         return hidden
 
     def _draw(
-        self, hidden: Tensor, grammar: ReplyGrammar, sampling: Sampling, drawn: list[int], generator: torch.Generator
+        self,
+        hidden: Tensor,
+        grammar: ReplyGrammar,
+        sampling: Sampling,
+        drawn: list[int],
+        generator: torch.Generator,
+        without: Sequence[int],
     ) -> int:
         logits = grammar.mask(self._model.next_logits(hidden).float().cpu())
+        logits[list(without)] = -torch.inf
         return sample(penalised(logits, drawn, sampling.repetition_penalty), sampling, generator)
 
 

@@ -114,6 +114,7 @@ class NextGPT(MultimodalLanguageModel):
                 for text in stream.push(item.id):
                     yield reply.say(text)
                 decoding.ended = stream.stopped
+            decoding.goes_on = grammar.may_give(reply.owed())
         for text in stream.flush():
             yield reply.say(text)
         speaking = time.perf_counter() - started - first_token - sum(media_seconds)
@@ -144,8 +145,7 @@ class NextGPT(MultimodalLanguageModel):
 
     def _make(self, run: SignalRun, reply: Reply, options: ChatOptions, seed: int) -> Iterator[Event]:
         """One medium, from the run's states to the file; yields a progress event a step."""
-        modality, index, caption = run.modality, reply.media_count, reply.caption()
-        reply.media_count += 1
+        modality, index, caption = run.modality, reply.begin(run.modality), reply.caption()
         if modality not in self.config.decoders:
             reason = Sentence(
                 "This model can't make {kind}: {model} has no decoder for them.",

@@ -8,7 +8,7 @@ business, turning its states into a medium `model`'s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -51,16 +51,20 @@ class ReplyGrammar:
     def mask(self, logits: Tensor) -> Tensor:
         """logits: (vocabulary + signals,), a copy is returned in which what may not come next is -inf."""
         allowed = logits.clone()
-        offered = [
-            first
-            for first, modality in self._signals.starts.items()
-            if len(self._made) < self._most and self._wanted.get(modality, "auto") != "never"
-        ]
+        offered = [first for first, modality in self._signals.starts.items() if self.offers(modality)]
         signal_logits = allowed[self._signals.vocabulary :]
         kept = signal_logits[[first - self._signals.vocabulary for first in offered]]
         signal_logits.fill_(-torch.inf)
         signal_logits[[first - self._signals.vocabulary for first in offered]] = kept
         return allowed
+
+    def offers(self, modality: Modality) -> bool:
+        """Whether the reply may still hold one."""
+        return len(self._made) < self._most and self._wanted.get(modality, "auto") != "never"
+
+    def may_give(self, kinds: Collection[str]) -> bool:
+        """Whether any of these, media or "text", may still come."""
+        return any(kind == "text" or self.offers(kind) for kind in kinds)
 
     def started(self, token: int) -> Modality | None:
         """The modality whose run `token` starts, noted as made; None for an ordinary token."""

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
-from nextgpt_core.conversation import Media, MediaProgress, Message, Provenance, Text, TextDelta
+from nextgpt_core.conversation import Media, MediaProgress, Message, Modality, Provenance, Text, TextDelta
+from nextgpt_core.outline import Outline, sentences
 
 Result = TypeVar("Result")
 
@@ -21,6 +21,13 @@ class Reply:
     def __init__(self, parts: Sequence[Text | Media] = (), media_count: int = 0) -> None:
         self.parts: list[Text | Media] = list(parts)
         self.media_count = media_count
+        self._begun: set[Modality] = set()
+
+    def begin(self, modality: Modality) -> int:
+        """The number of the medium that is made next, whether or not that succeeds."""
+        self._begun.add(modality)
+        self.media_count += 1
+        return self.media_count - 1
 
     def say(self, text: str) -> TextDelta:
         if self.parts and isinstance(self.parts[-1], Text):
@@ -34,13 +41,13 @@ class Reply:
         """The last sentence said: what the medium that follows it shows."""
         return sentences(self.message().text)[-1]
 
+    def owed(self) -> frozenset[str]:
+        """What it began by listing and has neither given nor tried to make."""
+        parts = (part.text if isinstance(part, Text) else part.modality for part in self.parts)
+        return Outline(tuple(parts)).owed - self._begun
+
     def message(self) -> Message:
         return Message("assistant", tuple(self.parts))
-
-
-def sentences(text: str) -> list[str]:
-    """At least one, which may be empty. A sentence ends at its mark, its closing quote included, or with its line."""
-    return re.split(r"(?:(?<=[.!?:])|(?<=[.!?][\"'”’)]))\s+|\n+", text.strip())
 
 
 def card(provenance: Provenance) -> dict[str, str]:

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "nextgpt_core"
 
 # A module may import from its own storey and from those before it. Clients know the model, not each other's insides.
 STOREYS = [
-    {"conversation", "config", "storage", "hardware", "circles"},
+    {"conversation", "config", "storage", "hardware", "circles", "outline"},
     {"media", "weights", "signals", "prompt", "tokenizer", "sentencepiece_model", "projectors", "weight_folder"},
     {"llama_weights", "lean_llama", "base_model"},
     {"encoders", "decoders", "decoding", "language_model", "sizes", "memory", "seats", "parts", "turn"},

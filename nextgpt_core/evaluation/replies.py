@@ -7,10 +7,8 @@ like any other tokens; no medium is made.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import takewhile, zip_longest
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -23,53 +21,8 @@ from nextgpt_core.circles import in_circles
 from nextgpt_core.config import load_config
 from nextgpt_core.conversation import MODALITIES, Message, Modality, Wanted
 from nextgpt_core.model import NextGPT
+from nextgpt_core.outline import Outline
 from nextgpt_core.signals import ReplyGrammar
-from nextgpt_core.turn import sentences
-
-_LIST = re.compile(
-    r"^(?:\w+! |Of course\. )?((?:(?:a|two|some) (?:picture|video|sound|word)s?(?:, |: ))+)", re.IGNORECASE
-)
-_KINDS = {"picture": "image", "video": "video", "sound": "audio", "word": "text"}
-_LEAST_WORDS = 4  # beside captions: "Sure!" and "Of course." are no words that anybody asked for
-
-
-@dataclass(frozen=True)
-class Reply:
-    """`parts`: words as str and, where a run stood, the modality; words before a run end in what it shows."""
-
-    parts: tuple[str | Modality, ...]
-
-    @property
-    def media(self) -> tuple[Modality, ...]:
-        return tuple(part for part in self.parts if part in MODALITIES)
-
-    @property
-    def listed(self) -> frozenset[str]:
-        """What it begins by saying that it will give ("A picture, some words: "), empty if it says nothing of that."""
-        found = self._list()
-        kinds = re.findall("|".join(_KINDS), found.group(1).lower()) if found else ()
-        return frozenset(_KINDS[kind] for kind in kinds)
-
-    @property
-    def words(self) -> str:
-        """The text beside captions: less the list of what comes, and less the sentence before each run."""
-        kept = []
-        found = self._list()
-        parts = (self.parts[0][found.end() :], *self.parts[1:]) if found else self.parts
-        for part, following in zip_longest(parts, parts[1:]):
-            if part in MODALITIES:
-                continue
-            kept.append(" ".join(sentences(part)[:-1]) if following in MODALITIES else part)
-        return " ".join(filter(None, map(str.strip, kept)))
-
-    def _list(self) -> re.Match[str] | None:
-        return _LIST.match(self.parts[0]) if self.media else None
-
-    @property
-    def modalities(self) -> frozenset[str]:
-        """What it gives, "text" among it if it says more than what its media show."""
-        text = {"text"} if len(self.words.split()) >= (_LEAST_WORDS if self.media else 1) else set()
-        return frozenset({*self.media, *text})
 
 
 def load_for_judging(folder: Path, device: str = "auto") -> NextGPT:
@@ -95,7 +48,7 @@ def greedy_replies(
     most_tokens: int | None = None,
     batch: int = 32,
     media: bool = True,
-) -> list[Reply]:
+) -> list[Outline]:
     """In the order given; `model` comes from `load_for_judging`.
 
     A reply is cut where `chat` would cut it, or after `most_tokens` tokens. Without `media` no run may start, as in a
@@ -103,7 +56,7 @@ def greedy_replies(
     """
     longest = most_tokens or model.config.language_model.sampling.max_tokens
     wanted = dict.fromkeys(MODALITIES, "auto" if media else "never")
-    replies: dict[int, Reply] = {}
+    replies: dict[int, Outline] = {}
     with torch.inference_mode(), tqdm(total=len(conversations), desc="replies", leave=False) as bar:
         asked = [model.rows(model.renderer.render(messages)) for messages in conversations]
         ordered = sorted(range(len(asked)), key=lambda number: len(asked[number]))
@@ -117,7 +70,7 @@ def greedy_replies(
 
 def _run(
     model: NextGPT, asked: Sequence[torch.Tensor], most_tokens: int, wanted: Mapping[Modality, Wanted]
-) -> list[Reply]:
+) -> list[Outline]:
     """asked: (n, width) each. A finished reply leaves the batch."""
     language_model, cache = model.language_model, DynamicCache()
     grammars = [ReplyGrammar(model.signals, wanted) for _ in asked]
@@ -133,7 +86,11 @@ def _run(
         logits = language_model.logits(hidden).float().cpu()
         staying = []
         for place, which in enumerate(going):
-            token = forced[which].pop(0) if forced[which] else int(grammars[which].mask(logits[place]).argmax())
+            token = (
+                forced[which].pop(0)
+                if forced[which]
+                else _likeliest(model, logits[place], grammars[which], drawn[which])
+            )
             if token in model.stop_ids:
                 continue
             modality = model.signals.starts.get(token)
@@ -153,10 +110,20 @@ def _run(
         tokens = torch.tensor([drawn[which][-1] for which in going], device=rows.device)
         present = pad(present, (0, 1), value=True)
         hidden = language_model(language_model.embed(tokens)[:, None], cache, present)[:, -1]
-    return [_reply(model, tokens) for tokens in drawn]
+    return [_outline(model, tokens) for tokens in drawn]
 
 
-def _reply(model: NextGPT, tokens: Sequence[int]) -> Reply:
+def _likeliest(model: NextGPT, logits: torch.Tensor, grammar: ReplyGrammar, drawn: Sequence[int]) -> int:
+    """No stop while the reply has not given what it began by listing."""
+    allowed = grammar.mask(logits)
+    token = int(allowed.argmax())
+    if token in model.stop_ids and grammar.may_give(_outline(model, drawn).owed):
+        allowed[model.stop_ids] = -torch.inf
+        token = int(allowed.argmax())
+    return token
+
+
+def _outline(model: NextGPT, tokens: Sequence[int]) -> Outline:
     parts: list[str | Modality] = []
     said: list[int] = []
     for token in tokens:
@@ -165,7 +132,7 @@ def _reply(model: NextGPT, tokens: Sequence[int]) -> Reply:
         elif token in model.signals.starts:
             parts += [model.tokenizer.decode(said), model.signals.starts[token]]
             said = []
-    return Reply(tuple(filter(None, [*parts, model.tokenizer.decode(said) if said else ""])))
+    return Outline(tuple(filter(None, [*parts, model.tokenizer.decode(said) if said else ""])))
 
 
 def _words_since_run(model: NextGPT, tokens: Sequence[int]) -> str:

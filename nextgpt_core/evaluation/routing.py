@@ -16,8 +16,9 @@ from random import Random
 
 from nextgpt_core.conversation import MODALITIES, Media, Message, Text
 from nextgpt_core.evaluation.matrix import Prompt, example, matrix_prompts, name
-from nextgpt_core.evaluation.replies import Reply, greedy_replies
+from nextgpt_core.evaluation.replies import greedy_replies
 from nextgpt_core.model import NextGPT
+from nextgpt_core.outline import Outline
 
 _OWN_WORDS = Path(__file__).parent / "own_words.tsv"
 _RUN = re.compile(r"\s*\[(\w+): ([^]]+)\]")
@@ -67,15 +68,15 @@ def evaluate_routing(
     }
 
 
-def _exact(prompt: Prompt, reply: Reply) -> bool:
+def _exact(prompt: Prompt, reply: Outline) -> bool:
     return reply.modalities == prompt.wanted
 
 
-def _media(prompt: Prompt, reply: Reply) -> bool:
+def _media(prompt: Prompt, reply: Outline) -> bool:
     return frozenset(reply.media) == prompt.wanted - {"text"}
 
 
-def _cells(pairs: Sequence[tuple[Prompt, Reply]]) -> dict[str, dict[str, float | None]]:
+def _cells(pairs: Sequence[tuple[Prompt, Outline]]) -> dict[str, dict[str, float | None]]:
     """Shares by what is shown and what is wanted."""
     rows = defaultdict(list)
     for prompt, reply in pairs:
@@ -84,7 +85,7 @@ def _cells(pairs: Sequence[tuple[Prompt, Reply]]) -> dict[str, dict[str, float |
 
 
 def _by(
-    pairs: Sequence[tuple[Prompt, Reply]], key: Callable[[Prompt], Hashable], hit: Callable[[Prompt, Reply], bool]
+    pairs: Sequence[tuple[Prompt, Outline]], key: Callable[[Prompt], Hashable], hit: Callable[[Prompt, Outline], bool]
 ) -> dict[Hashable, float | None]:
     hits = defaultdict(list)
     for prompt, reply in pairs:
@@ -96,7 +97,7 @@ def _share(hits: Sequence[bool]) -> float | None:
     return round(sum(hits) / len(hits), 4) if hits else None
 
 
-def _miss(prompt: Prompt, reply: Reply) -> dict[str, object]:
+def _miss(prompt: Prompt, reply: Outline) -> dict[str, object]:
     asked = [part.text if isinstance(part, Text) else f"<{part.modality}>" for m in prompt.messages for part in m.parts]
     return {
         "prompt": " / ".join(asked),

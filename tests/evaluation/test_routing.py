@@ -14,8 +14,9 @@ from nextgpt_core.conversation import MODALITIES, ChatOptions, Media, Message, S
 from nextgpt_core.decoding import Decoding, PrefixCache, SignalRun
 from nextgpt_core.evaluation import plain_text, replies, routing
 from nextgpt_core.evaluation.matrix import SETS, Prompt, matrix_prompts
-from nextgpt_core.evaluation.replies import Reply, greedy_replies, load_for_judging, load_untouched
+from nextgpt_core.evaluation.replies import greedy_replies, load_for_judging, load_untouched
 from nextgpt_core.model import NextGPT
+from nextgpt_core.outline import Outline
 from nextgpt_core.pocket.captions import CaptionSampler
 from nextgpt_core.pocket.dialogues import replay
 from nextgpt_core.pocket.dialogues.wordings import held_out_names, load_wordings, mentions_held_out
@@ -132,7 +133,32 @@ def test_the_judge_cuts_what_goes_round_in_circles_where_the_chat_does(model, mo
     assert [chat(messages) for messages in CONVERSATIONS] == [reply.parts for reply in cut]
 
 
-def alone(model: NextGPT, messages: list[Message], most: int) -> Reply:
+def test_the_judge_and_the_chat_hold_a_reply_to_its_list_alike(model, monkeypatch, tmp_path):
+    def chat(messages: list[Message], **options: object) -> Outline:
+        options = ChatOptions(out_dir=tmp_path, sampling=Sampling(max_tokens=60), **options)
+        *_, done = model.chat(messages, options)
+        parts = (part.text if isinstance(part, Text) else part.modality for part in done.message.parts)
+        return Outline(tuple(parts))
+
+    def letters(reply: Outline) -> int:
+        return sum(len(part) for part in reply.parts if part not in MODALITIES)
+
+    second = "".join(reply.parts[0] for reply in greedy_replies(model, CONVERSATIONS, 30, media=False))[1]
+    monkeypatch.setattr(model, "stop_ids", model.tokenizer.encode(second))
+    early = [messages for messages in CONVERSATIONS if letters(chat(messages)) < 8]
+    assert early, "no reply that stops early"
+
+    monkeypatch.setattr(Outline, "owed", property(lambda reply: {"text"} if letters(reply) < 12 else frozenset()))
+    held = greedy_replies(model, early, most_tokens=60)
+    assert all(letters(reply) >= 12 for reply in held)
+    for messages, reply in zip(early, held, strict=True):  # the chat's limit counts a run as one token
+        assert "|".join(chat(messages).parts).startswith("|".join(reply.parts))
+
+    monkeypatch.setattr(Outline, "owed", property(lambda reply: {"video"}))  # not waited for where it may not come
+    assert all(letters(chat(messages, wanted=dict.fromkeys(MODALITIES, "never"))) < 8 for messages in early)
+
+
+def alone(model: NextGPT, messages: list[Message], most: int) -> Outline:
     """The same through the chat's own decoding loop, whose limit counts a run as one token."""
     segments = model.renderer.render(messages)
     keys = [token for segment in segments for token in segment.ids]
@@ -147,32 +173,7 @@ def alone(model: NextGPT, messages: list[Message], most: int) -> Reply:
             said, fed = [], fed + len(model.signals.runs[item.modality])
         else:
             said, fed = [*said, item.id], fed + 1
-    return Reply(tuple(filter(None, [*parts, model.tokenizer.decode(said)])))
-
-
-def test_words_count_only_beside_captions():
-    picture = Reply(("Sure! Here is a picture of a dog.", "image"))
-    assert picture.modalities == {"image"}
-    assert Reply((*picture.parts, " Dogs bark at strangers often.")).modalities == {"text", "image"}
-    first = Reply(("Dogs bark at strangers often. Here is the sound of a dog.", "audio", " And a picture.", "image"))
-    assert first.words == "Dogs bark at strangers often."
-    quoted = Reply(('Some words, a picture: The word means "a tower by the sea." Here is a picture of it.', "image"))
-    assert quoted.words == 'The word means "a tower by the sea."'
-    assert Reply(("Hello.",)).modalities == {"text"}
-    assert Reply(()).modalities == frozenset()
-
-
-def test_the_list_of_what_comes_is_no_words_but_all_else_is():
-    listed = Reply(("Sure! Some words, a picture: Dogs bark at strangers. Here is a picture of a dog.", "image"))
-    assert (listed.words, listed.listed) == ("Dogs bark at strangers.", {"text", "image"})
-    both = Reply(
-        ("Of course. A picture, two sounds: Here is a dog.", "image", " A bark.", "audio", " A yelp.", "audio")
-    )
-    assert both.modalities == both.listed == {"image", "audio"}
-    lion = Reply(("The lion is a big cat that hunts at night: Here is a picture of a lion.", "image"))
-    assert (lion.modalities, lion.listed) == ({"text", "image"}, frozenset())
-    late = Reply(("Here is a dog.", "image", " A picture, a sound: Here is a bark.", "audio"))
-    assert "text" in late.modalities and not late.listed
+    return Outline(tuple(filter(None, [*parts, model.tokenizer.decode(said)])))
 
 
 def test_figures_count_hits_misses_and_unwanted_media(model, monkeypatch):
@@ -180,8 +181,8 @@ def test_figures_count_hits_misses_and_unwanted_media(model, monkeypatch):
     asked = (Message("user", (Text("a"),)),)
     matrix = [Prompt(asked, text, wanted) for wanted in (text, image, image, text | image)]
     own = [Prompt(asked, text, frozenset()), Prompt((*asked, *asked), text, image)]
-    drawn = Reply(("Here is a picture of a dog.", "image"))
-    replies = [drawn, drawn, Reply(("No.",)), drawn, Reply(("Yes.",)), drawn]
+    drawn = Outline(("Here is a picture of a dog.", "image"))
+    replies = [drawn, drawn, Outline(("No.",)), drawn, Outline(("Yes.",)), drawn]
     monkeypatch.setattr(routing, "greedy_replies", lambda *_: replies)
     figures = routing.evaluate_routing(model, matrix, own)
     assert figures["matrix"] == 0.25
@@ -189,8 +190,8 @@ def test_figures_count_hits_misses_and_unwanted_media(model, monkeypatch):
     assert figures["own_words"] == figures["follow_ups"] == 1.0
     assert figures["unwanted_media"] == 0.5
     assert figures["lists_kept"] is None
-    kept = Reply(("A picture, a sound: Here is a dog.", "image", " A bark.", "audio"))
-    broken = Reply(("A picture, some words: Here is a picture of a dog.", "image"))
+    kept = Outline(("A picture, a sound: Here is a dog.", "image", " A bark.", "audio"))
+    broken = Outline(("A picture, some words: Here is a picture of a dog.", "image"))
     replies[:] = [kept, broken, drawn, drawn, kept, kept]
     assert routing.evaluate_routing(model, matrix, own)["lists_kept"] == 0.75
     assert figures["cells"] == {"text": {"text": 0.0, "image": 0.5, "text+image": 0.0}}

@@ -12,7 +12,7 @@ import pytest
 
 from nextgpt_core.conversation import MODALITIES, Media, Message, Text
 from nextgpt_core.evaluation import plain_text, routing
-from nextgpt_core.evaluation.replies import Reply
+from nextgpt_core.outline import Outline
 from nextgpt_core.pocket.captions import CaptionSampler, article
 from nextgpt_core.pocket.catalog import load_catalog
 from nextgpt_core.pocket.dialogues import answers, replay, shown
@@ -69,7 +69,7 @@ def test_the_judge_reads_the_lists_that_training_writes(written):
     listed = 0
     for message in [m for some in written.values() for c in some for m in c if m.role == "assistant" and m.media]:
         parts = tuple(part.text if isinstance(part, Text) else part.modality for part in message.parts)
-        reply = Reply(parts)
+        reply = Outline(parts)
         listed += bool(reply.listed)
         assert reply.listed - {"text"} in (set(reply.media), set())
         assert bool(reply.listed) or len(reply.media) == 1, parts

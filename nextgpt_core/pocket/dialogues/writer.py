@@ -26,7 +26,7 @@ Shown = Mapping[Modality, Sequence[tuple[Path, str]]]  # files, and what each sh
 _WORDS = "text"
 _WANTED = tuple(some for size in range(1, 5) for some in combinations((*MODALITIES, _WORDS), size) for _ in range(size))
 _OUTINGS = {
-    "at the seaside": ("beach volleyball", "surfing", "a sandcastle on a beach", "a sailing boat at sunset", "a kayak on the sea"),
+    "at the seaside": ("beach volleyball", "beach volleyball on a sunny day", "surfing", "a sandcastle on a beach"),
     "in the mountains": ("skiing in the mountains", "a tent on a mountain", "a cable car", "a waterfall"),
     "at the weekend": ("a picnic in a meadow", "a bicycle in the forest", "a museum", "a hot air balloon"),
     "with the children": ("a sandcastle", "a kite in the sky", "a snowman in the snow", "an ice cream in the garden"),
@@ -72,7 +72,7 @@ class DialogueWriter:
 
     def single(self) -> list[Message]:
         """One request for one medium."""
-        if self._rng.random() < 0.04:
+        if self._rng.random() < 0.06:
             return self._suggestion()
         modality = self._subjects.modality()
         caption = self._subjects.caption(modality)
@@ -141,7 +141,7 @@ class DialogueWriter:
             return messages + after
         asked, first = self._ask.of_files(modalities, words)
         reply = answers.made(self._rng, [(m, subject) for m in modalities], named if words else "", first)
-        before = self._suggestion() if rng.random() < 0.04 else []
+        before = self._suggestion() if rng.random() < 0.06 else []
         return [*before, Message("user", (*parts, Text(asked))), reply]
 
     def announced(self) -> list[Message]:
@@ -221,7 +221,8 @@ class DialogueWriter:
     def _written(self) -> list[Message]:
         """A song, a tale or a letter about a thing."""
         thing = self._rng.choice([thing for thing in self._facts if thing.startswith(("a ", "an "))])
-        words, answer = (text.format(t=thing) for text in self._rng.choice(pairs(self._wordings, "write")))
+        slots = {"t": thing, "n": thing.partition(" ")[2]}
+        words, answer = (text.format(**slots) for text in self._rng.choice(pairs(self._wordings, "write")))
         return [_user(self._ask.written(words)), answers.said(answer)]
 
     def _chat(self) -> list[Message]:
