@@ -145,6 +145,15 @@ def test_who_asks_for_words_only_is_told_a_fact(written):
     assert all(c[3].media for c in wanted_then)
 
 
+def test_who_asks_what_a_thing_is_is_told_that_beside_its_media(written):
+    definitions = {known.definition for known in load_facts().values()}
+    defined = [c for c in written["words"] if any(one in c[-1].text for one in definitions)]
+    assert COUNT // 4 < len(defined) < COUNT
+    asked = [c for c in written["words"] if re.match(r"what is (a|an) [\w ]+\? ", c[0].text.lower())]
+    assert asked
+    assert all(c in defined for c in asked)
+
+
 def test_no_slot_stays_open(written):
     texts = [m.text for some in written.values() for messages in some for m in messages]
     assert not [text for text in texts if "{" in text or "}" in text or "=>" in text]
@@ -168,7 +177,7 @@ def test_kinds_make_what_they_are_for(written):
     turns = Counter(len(c) for c in written["follow_up"])
     assert min(turns) >= 4
     words = [c[-1].text for c in written["words"]]
-    assert all(any(known.fact in text for known in load_facts().values()) for text in words)
+    assert all(any(one in text for known in load_facts().values() for one in known) for text in words)
 
 
 def test_the_same_seed_writes_the_same(written):

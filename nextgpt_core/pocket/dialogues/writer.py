@@ -8,6 +8,7 @@ answers is `replay`'s business.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -33,6 +34,9 @@ _OUTINGS = {
     "in the city": ("a concert at night", "a street musician in the city", "a library", "a market"),
     "outdoors": ("a campfire at night", "a kayak on a lake", "a football match", "a bicycle on a green hill"),
 }  # fmt: skip
+_ASKS_WHAT_IT_IS = re.compile(
+    r"\b(what('s| is| exactly is| on earth is)|what (it|an? [\w -]+) is|defin|expla|meant by)", re.I
+)
 _WHEN = ("", "", " this summer", " this winter", " tomorrow", " next week", " on Sunday")
 
 
@@ -91,10 +95,9 @@ class DialogueWriter:
         rng, thing = self._rng, self._rng.choice(list(self._facts))
         modalities = rng.sample(MODALITIES, rng.choice((1, 1, 2, 2, 3)))
         request, words_first = self._ask.with_words(modalities, thing)
-        return [
-            _user(request),
-            answers.made(self._rng, [(m, thing) for m in modalities], words=self._facts[thing].fact, first=words_first),
-        ]
+        known = self._facts[thing]
+        words = known.definition if _ASKS_WHAT_IT_IS.search(request) else known.fact
+        return [_user(request), answers.made(rng, [(m, thing) for m in modalities], words, words_first)]
 
     def people(self) -> list[Message]:
         """A request in people's own words, with files where it speaks of some."""
