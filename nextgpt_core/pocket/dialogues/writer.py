@@ -26,8 +26,11 @@ from nextgpt_core.pocket.dialogues.wordings import load_facts, load_wordings, pa
 Shown = Mapping[Modality, Sequence[tuple[Path, str]]]  # files, and what each shows
 _WORDS = "text"
 _WANTED = tuple(some for size in range(1, 5) for some in combinations((*MODALITIES, _WORDS), size) for _ in range(size))
+_BY_THE_SEA = ("beach volleyball", "beach volleyball on a sunny day", "surfing", "a sandcastle on a beach")
 _OUTINGS = {
-    "at the seaside": ("beach volleyball", "beach volleyball on a sunny day", "surfing", "a sandcastle on a beach"),
+    "at the seaside": _BY_THE_SEA,
+    "by the sea": _BY_THE_SEA,
+    "at the beach": _BY_THE_SEA,
     "in the mountains": ("skiing in the mountains", "a tent on a mountain", "a cable car", "a waterfall"),
     "at the weekend": ("a picnic in a meadow", "a bicycle in the forest", "a museum", "a hot air balloon"),
     "with the children": ("a sandcastle", "a kite in the sky", "a snowman in the snow", "an ice cream in the garden"),
