@@ -94,7 +94,7 @@ class NextGPT(MultimodalLanguageModel):
         seed = secrets.randbelow(2**31) if options.seed is None else options.seed
         started = time.perf_counter()
         segments = self._fitting(messages)
-        keys, rows = self._keys(segments), self.rows(segments)
+        keys, rows = self.keys(segments), self.rows(segments)
         decoding = Decoding(self.language_model, self.signals, self._prefixes, options.scope)
         stream = TextStream(self.tokenizer, self.config.language_model.template.stop)
         reply = Reply()
@@ -142,6 +142,17 @@ class NextGPT(MultimodalLanguageModel):
         states = (hidden + rows)[-len(segments[run].ids) :]
         reply = Reply(said.parts[:-1], index)
         yield from self._make(SignalRun(said.parts[-1].modality, states), reply, options, seed)
+
+    def keys(self, segments: Sequence[Segment]) -> list[Key]:
+        """What each row of `rows` is: a token's id, or where it stands in which upload."""
+        keys: list[Key] = []
+        for segment in segments:
+            if isinstance(segment, Upload):
+                content = (segment.media.modality, media.content_hash(segment.media.path))
+                keys += [(*content, i) for i in range(self.length(segment))]
+            else:
+                keys += segment.ids
+        return keys
 
     def _make(self, run: SignalRun, reply: Reply, options: ChatOptions, seed: int) -> Iterator[Event]:
         """One medium, from the run's states to the file; yields a progress event a step."""
@@ -210,16 +221,6 @@ class NextGPT(MultimodalLanguageModel):
             length=length,
             room=room,
         )
-
-    def _keys(self, segments: Sequence[Segment]) -> list[Key]:
-        keys: list[Key] = []
-        for segment in segments:
-            if isinstance(segment, Upload):
-                content = (segment.media.modality, media.content_hash(segment.media.path))
-                keys += [(*content, i) for i in range(self.length(segment))]
-            else:
-                keys += segment.ids
-        return keys
 
     def _forget_prefixes(self) -> None:
         self._prefixes = PrefixCache(0)

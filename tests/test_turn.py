@@ -228,7 +228,7 @@ def test_old_turns_leave_when_the_context_is_full(model: NextGPT, tmp_path: Path
 
 def prompt(model: NextGPT, messages: list[Message]) -> tuple[list[int], torch.Tensor]:
     segments = model.renderer.render(messages)
-    return model._keys(segments), model.rows(segments)
+    return model.keys(segments), model.rows(segments)
 
 
 def decode(

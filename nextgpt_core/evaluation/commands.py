@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cases", type=int, help="scenes of each kind, mixtures (all and alignment 20, images and audio 60)"
     )
     parser.add_argument(
-        "--prompts", type=int, default=1500, help="for all and routing: of the matrix, at random (1500)"
+        "--prompts", type=int, help="of the matrix, at random (all and routing 1500; bits 0, besides own words)"
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="for all: a page with the media inside")
     parser.add_argument("--json", action="store_true", help="print one JSON object, every answer included")
@@ -106,8 +106,8 @@ def _part_of_whole(args: argparse.Namespace, judge: Callable[..., dict[str, Any]
 def _sources(args: argparse.Namespace, work: str) -> Sources:
     from nextgpt_core.evaluation.report import Sources
 
-    given = {name: value for name in ("concepts", "cases") if (value := getattr(args, name)) is not None}
-    return Sources(_data(args), Path(work), args.photos, args.sounds, prompts=args.prompts, **given)
+    given = {name: value for name in ("concepts", "cases", "prompts") if (value := getattr(args, name)) is not None}
+    return Sources(_data(args), Path(work), args.photos, args.sounds, **given)
 
 
 def _text(args: argparse.Namespace) -> dict[str, object]:
@@ -127,7 +127,8 @@ def _bits(args: argparse.Namespace) -> dict[str, object]:
     model = checkpoint.load(args.checkpoint, "cpu")
     if not packs(model.language_model.base.dtype):
         raise SystemExit("This torch has no products in 8 bits for this CPU, so there is nothing to compare.")
-    return eight_bits.evaluate_bits(model, routing.own_words(), plain_text.conversations())
+    prompts = [*routing.own_words(), *routing.some_prompts(args.prompts or 0)]
+    return eight_bits.evaluate_bits(model, prompts, plain_text.conversations())
 
 
 def _images(args: argparse.Namespace) -> dict[str, object]:

@@ -13,25 +13,26 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from nextgpt_core.conversation import Message, Sampling
+from nextgpt_core.circles import in_circles
+from nextgpt_core.conversation import Message, Modality, Sampling
 from nextgpt_core.decoding import Decoding, PrefixCache, SignalRun
 from nextgpt_core.evaluation.matrix import Prompt
 from nextgpt_core.model import NextGPT
+from nextgpt_core.outline import Outline
 from nextgpt_core.prompt import supervise
 from nextgpt_core.signals import ReplyGrammar
 
-_MOST_TOKENS = 40  # by then a reply has said what it makes
+_MOST_TOKENS = 120  # by then a reply has said what it makes; each of its runs counts as one
 
 
 def evaluate_bits(
     model: NextGPT, prompts: Sequence[Prompt], chat: Sequence[Sequence[Message]]
 ) -> dict[str, float | int]:
-    """`prompts` without files are answered greedily; perplexity is that of the assistant's words in `chat`.
+    """`prompts` are answered greedily; perplexity is that of the assistant's words in `chat`.
 
-    `same_media` and `same_replies` are the shares of the prompts to which both answer with the same runs, and with the
-    same tokens besides.
+    `routing` is the share of prompts answered with the media that they want, and no others. `same_media` and
+    `same_replies` are the shares to which both answer with the same runs, and with the same words besides.
     """
-    prompts = [prompt for prompt in prompts if prompt.shown <= {"text"}]
     figures: dict[str, float | int] = {"prompts": len(prompts)}
     replies = {}
     for bits in (16, 8):
@@ -39,12 +40,10 @@ def evaluate_bits(
         figures[f"perplexity_{bits}_bits"] = perplexity(model, chat)
         prefixes = PrefixCache(model.config.language_model.cache_bytes)  # the system's words are fed once
         replies[bits] = [reply(model, prompt.messages, prefixes) for prompt in tqdm(prompts, desc=f"{bits} bits")]
-        right = [
-            set(media) == prompt.wanted - {"text"} for prompt, (_, media) in zip(prompts, replies[bits], strict=True)
-        ]
+        right = [set(r.media) == prompt.wanted - {"text"} for prompt, r in zip(prompts, replies[bits], strict=True)]
         figures[f"routing_{bits}_bits"] = sum(right) / len(right)
     pairs = list(zip(replies[16], replies[8], strict=True))
-    figures["same_media"] = sum(a[1] == b[1] for a, b in pairs) / len(pairs)
+    figures["same_media"] = sum(a.media == b.media for a, b in pairs) / len(pairs)
     figures["same_replies"] = sum(a == b for a, b in pairs) / len(pairs)
     return figures
 
@@ -66,12 +65,20 @@ def perplexity(model: NextGPT, chat: Sequence[Sequence[Message]]) -> float:
 
 
 @torch.inference_mode()
-def reply(model: NextGPT, messages: Sequence[Message], prefixes: PrefixCache) -> tuple[list[int], list[str]]:
-    """The greedy reply's tokens, and the modalities of its runs in order."""
+def reply(model: NextGPT, messages: Sequence[Message], prefixes: PrefixCache) -> Outline:
+    """The greedy reply, as `chat` gives it, but that no medium is made."""
     segments = model.renderer.render(messages)
-    keys = [token for segment in segments for token in segment.ids]
-    decoding = Decoding(model.language_model, model.signals, prefixes)
+    decoding, grammar = Decoding(model.language_model, model.signals, prefixes), ReplyGrammar(model.signals, {})
     sampling = Sampling(temperature=0.0, max_tokens=_MOST_TOKENS)
-    items = list(decoding.run(keys, model.rows(segments), ReplyGrammar(model.signals, {}), sampling, model.stop_ids, 0))
-    media = [item.modality for item in items if isinstance(item, SignalRun)]
-    return [item.id for item in items if not isinstance(item, SignalRun)], media
+    parts: list[str | Modality] = []
+    said: list[int] = []
+    for item in decoding.run(model.keys(segments), model.rows(segments), grammar, sampling, model.stop_ids, 0):
+        if isinstance(item, SignalRun):
+            parts += [model.tokenizer.decode(said), item.modality]
+            said = []
+        else:
+            said.append(item.id)
+        text = model.tokenizer.decode(said)
+        decoding.ended = in_circles(text)
+        decoding.goes_on = grammar.may_give(Outline((*parts, text)).owed)
+    return Outline(tuple(filter(None, (*parts, model.tokenizer.decode(said)))))

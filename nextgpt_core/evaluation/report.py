@@ -38,7 +38,7 @@ class Sources:
     sounds: Path | None = None
     concepts: int = 40  # things asked for in alignment, shown in understanding
     cases: int = 20  # scenes of each kind in alignment
-    prompts: int = 1500  # of the routing matrix
+    prompts: int | None = None  # of the routing matrix, whole without
 
 
 @dataclass

@@ -30,10 +30,10 @@ def own_words() -> list[Prompt]:
         return [_own(row) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
 
 
-def some_prompts(count: int) -> list[Prompt]:
-    """`count` of the matrix's prompts at random, the same each time; all of them if there are no more."""
+def some_prompts(count: int | None = None) -> list[Prompt]:
+    """`count` of the matrix's prompts at random, the same each time; all of them by default or if there are no more."""
     prompts = matrix_prompts()
-    return prompts if count >= len(prompts) else Random(0).sample(prompts, count)
+    return prompts if count is None or count >= len(prompts) else Random(0).sample(prompts, count)
 
 
 def evaluate_routing(

@@ -10,8 +10,10 @@ import torch
 
 from nextgpt_core import lean_llama
 from nextgpt_core.conversation import Message, Text
+from nextgpt_core.decoding import PrefixCache
 from nextgpt_core.evaluation import eight_bits, plain_text
-from nextgpt_core.evaluation.matrix import Prompt
+from nextgpt_core.evaluation.matrix import Prompt, example
+from nextgpt_core.evaluation.replies import greedy_replies, load_for_judging
 from tests import tiny
 
 CHAT = [
@@ -27,6 +29,12 @@ def test_perplexity_token_by_token_equals_that_in_one_pass(tiny_folder: Path) ->
     assert math.isclose(eight_bits.perplexity(model, CHAT), plain_text.perplexity(model, CHAT), rel_tol=1e-4)
 
 
+def test_replies_are_those_of_the_batched_judge(tiny_folder: Path) -> None:
+    messages = [prompt.messages for prompt in PROMPTS]
+    alone = [eight_bits.reply(tiny.load(tiny_folder), some, PrefixCache(0)) for some in messages]
+    assert alone == greedy_replies(load_for_judging(tiny_folder, "cpu"), messages, most_tokens=120)
+
+
 @pytest.mark.skipif(not lean_llama.packs(torch.float32), reason="this torch has no kernel for 8 bits on this CPU")
 def test_eight_bits_are_judged_apart(tiny_folder: Path) -> None:
     figures = eight_bits.evaluate_bits(tiny.load(tiny_folder), PROMPTS, CHAT)
@@ -38,9 +46,9 @@ def test_eight_bits_are_judged_apart(tiny_folder: Path) -> None:
 
 def test_the_same_weights_are_judged_the_same(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch, "_weight_int8pack_mm")
-    shown = Prompt(PROMPTS[0].messages, frozenset({"text", "image"}), TEXT)  # left out: no file is read here
+    shown = Prompt((Message("user", (example("image"), Text("What is it?"))),), frozenset({"text", "image"}), TEXT)
     figures = eight_bits.evaluate_bits(tiny.load(tiny_folder), [*PROMPTS, shown], CHAT)
-    assert figures["prompts"] == 3
+    assert figures["prompts"] == 4
     assert figures["same_replies"] == figures["same_media"] == 1
     for name in ("perplexity", "routing"):
         assert figures[f"{name}_8_bits"] == figures[f"{name}_16_bits"]
