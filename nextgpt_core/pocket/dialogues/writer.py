@@ -26,7 +26,7 @@ from nextgpt_core.pocket.dialogues.wordings import load_facts, load_wordings, pa
 Shown = Mapping[Modality, Sequence[tuple[Path, str]]]  # files, and what each shows
 _WORDS = "text"
 _WANTED = tuple(some for size in range(1, 5) for some in combinations((*MODALITIES, _WORDS), size) for _ in range(size))
-_BY_THE_SEA = ("beach volleyball", "beach volleyball on a sunny day", "surfing", "a sandcastle on a beach")
+_BY_THE_SEA = ("beach volleyball", "beach volleyball on a sunny day", "surfing")
 _OUTINGS = {
     "at the seaside": _BY_THE_SEA,
     "by the sea": _BY_THE_SEA,
@@ -79,7 +79,7 @@ class DialogueWriter:
 
     def single(self) -> list[Message]:
         """One request for one medium."""
-        if self._rng.random() < 0.06:
+        if self._rng.random() < 0.04:
             return self._suggestion()
         modality = self._subjects.modality()
         caption = self._subjects.caption(modality)
@@ -147,7 +147,7 @@ class DialogueWriter:
             return messages + after
         asked, first = self._ask.of_files(modalities, words)
         reply = answers.made(self._rng, [(m, subject) for m in modalities], named if words else "", first)
-        before = self._suggestion() if rng.random() < 0.06 else []
+        before = self._suggestion() if rng.random() < 0.04 else []
         return [*before, Message("user", (*parts, Text(asked))), reply]
 
     def announced(self) -> list[Message]:
