@@ -26,7 +26,7 @@ from nextgpt_core.pocket.dialogues.wordings import load_facts, load_wordings, pa
 Shown = Mapping[Modality, Sequence[tuple[Path, str]]]  # files, and what each shows
 _WORDS = "text"
 _WANTED = tuple(some for size in range(1, 5) for some in combinations((*MODALITIES, _WORDS), size) for _ in range(size))
-_BY_THE_SEA = ("beach volleyball", "beach volleyball on a sunny day", "surfing")
+_BY_THE_SEA = ("beach volleyball", "beach volleyball on a sunny day", "beach volleyball at sunset", "surfing")
 _OUTINGS = {
     "at the seaside": _BY_THE_SEA,
     "by the sea": _BY_THE_SEA,
