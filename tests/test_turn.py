@@ -179,6 +179,16 @@ def test_a_medium_shows_what_the_last_sentence_says(said: str, caption: str) -> 
     assert Reply([Text(said)] if said else []).caption() == caption
 
 
+def test_what_was_listed_is_owed_until_it_was_tried() -> None:
+    reply = Reply()
+    reply.say("A picture, a sound: ")
+    assert reply.owed() == {"image", "audio"}
+    assert reply.begin("image") == 0  # and it may fail
+    reply.say("Here is the sound of a dog.")
+    reply.parts.append(Media("audio", Path("bark.wav"), "a dog"))
+    assert not reply.owed()
+
+
 def test_closing_the_turn_stops_the_denoising(model: NextGPT, tmp_path: Path) -> None:
     events: Iterator = model.chat(
         [user("A cat")], ChatOptions(out_dir=tmp_path, wanted=NEVER | {"image": "always"}, scope="closed")

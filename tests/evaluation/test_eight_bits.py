@@ -11,9 +11,9 @@ import torch
 from nextgpt_core import lean_llama
 from nextgpt_core.conversation import Message, Text
 from nextgpt_core.decoding import PrefixCache
-from nextgpt_core.evaluation import eight_bits, plain_text
+from nextgpt_core.evaluation import eight_bits, plain_text, replies
 from nextgpt_core.evaluation.matrix import Prompt, example
-from nextgpt_core.evaluation.replies import greedy_replies, load_for_judging
+from nextgpt_core.evaluation.replies import load_for_judging
 from tests import tiny
 
 CHAT = [
@@ -29,10 +29,16 @@ def test_perplexity_token_by_token_equals_that_in_one_pass(tiny_folder: Path) ->
     assert math.isclose(eight_bits.perplexity(model, CHAT), plain_text.perplexity(model, CHAT), rel_tol=1e-4)
 
 
-def test_replies_are_those_of_the_batched_judge(tiny_folder: Path) -> None:
+@pytest.mark.parametrize("circle", [60, 6])
+def test_replies_are_those_of_the_batched_judge(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, circle: int
+) -> None:
+    for module in (eight_bits, replies):
+        monkeypatch.setattr(module, "in_circles", lambda text: len(text) >= circle)
     messages = [prompt.messages for prompt in PROMPTS]
     alone = [eight_bits.reply(tiny.load(tiny_folder), some, PrefixCache(0)) for some in messages]
-    assert alone == greedy_replies(load_for_judging(tiny_folder, "cpu"), messages, most_tokens=120)
+    assert alone == replies.greedy_replies(load_for_judging(tiny_folder, "cpu"), messages, most_tokens=120)
+    assert max(len(text) for reply in alone for text in reply.parts) == circle
 
 
 @pytest.mark.skipif(not lean_llama.packs(torch.float32), reason="this torch has no kernel for 8 bits on this CPU")

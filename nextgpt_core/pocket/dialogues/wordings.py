@@ -1,9 +1,9 @@
 """How people ask, as data: `wordings.txt`, a section a use, a line a wording.
 
-Slots: {c} what is asked for, {n} a noun for the medium (in `write`: for the thing), {N} several such nouns, {t} a thing,
-{a} {b} {d} requests that are joined, {r} a request put into another, {l} a list of media, {k} a colour, a place or a
-season, {x} picture, video or sound. A line that begins with `~` is held out: no training conversation is written with
-it, and the routing matrix asks with nothing else where a section has one. `=>` parts what is said from how it is
+Slots: {c} what is asked for, {n} a noun for the medium (in `write`: for the thing), {N} several such nouns, {t} a
+thing, {a} {b} {d} requests that are joined, {r} a request put into another, {l} a list of media, {k} a colour, a place
+or a season, {x} picture, video or sound. A line that begins with `~` is held out: no training conversation is written
+with it, and the routing matrix asks with nothing else where a section has one. `=>` parts what is said from how it is
 answered.
 """
 
