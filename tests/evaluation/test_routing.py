@@ -119,43 +119,38 @@ def test_replies_in_a_batch_equal_replies_alone(model):
 
 
 def test_the_judge_cuts_what_goes_round_in_circles_where_the_chat_does(model, monkeypatch, tmp_path):
-    def chat(messages: list[Message]) -> tuple[str, ...]:
-        options = ChatOptions(out_dir=tmp_path, sampling=Sampling(max_tokens=60))
-        *_, done = model.chat(messages, options)
-        return tuple(part.text if isinstance(part, Text) else part.modality for part in done.message.parts)
-
     whole = greedy_replies(model, CONVERSATIONS, most_tokens=60)
     for module in (tokenizer, replies):
         monkeypatch.setattr(module, "in_circles", lambda text: len(text) >= 6)
     cut = greedy_replies(model, CONVERSATIONS, most_tokens=60)
     assert cut != whole
     assert any(reply.media and reply.parts[-1] not in MODALITIES for reply in cut), "no circle after a medium"
-    assert [chat(messages) for messages in CONVERSATIONS] == [reply.parts for reply in cut]
+    assert [chat(model, messages, tmp_path) for messages in CONVERSATIONS] == cut
 
 
 def test_the_judge_and_the_chat_hold_a_reply_to_its_list_alike(model, monkeypatch, tmp_path):
-    def chat(messages: list[Message], **options: object) -> Outline:
-        options = ChatOptions(out_dir=tmp_path, sampling=Sampling(max_tokens=60), **options)
-        *_, done = model.chat(messages, options)
-        parts = (part.text if isinstance(part, Text) else part.modality for part in done.message.parts)
-        return Outline(tuple(parts))
-
     def letters(reply: Outline) -> int:
         return sum(len(part) for part in reply.parts if part not in MODALITIES)
 
     second = "".join(reply.parts[0] for reply in greedy_replies(model, CONVERSATIONS, 30, media=False))[1]
     monkeypatch.setattr(model, "stop_ids", model.tokenizer.encode(second))
-    early = [messages for messages in CONVERSATIONS if letters(chat(messages)) < 8]
+    early = [messages for messages in CONVERSATIONS if letters(chat(model, messages, tmp_path)) < 8]
     assert early, "no reply that stops early"
 
     monkeypatch.setattr(Outline, "owed", property(lambda reply: {"text"} if letters(reply) < 12 else frozenset()))
     held = greedy_replies(model, early, most_tokens=60)
     assert all(letters(reply) >= 12 for reply in held)
     for messages, reply in zip(early, held, strict=True):  # the chat's limit counts a run as one token
-        assert "|".join(chat(messages).parts).startswith("|".join(reply.parts))
+        assert "|".join(chat(model, messages, tmp_path).parts).startswith("|".join(reply.parts))
 
     monkeypatch.setattr(Outline, "owed", property(lambda reply: {"video"}))  # not waited for where it may not come
-    assert all(letters(chat(messages, wanted=dict.fromkeys(MODALITIES, "never"))) < 8 for messages in early)
+    never = dict.fromkeys(MODALITIES, "never")
+    assert all(letters(chat(model, messages, tmp_path, wanted=never)) < 8 for messages in early)
+
+
+def chat(model: NextGPT, messages: list[Message], out_dir: Path, **options: object) -> Outline:
+    *_, done = model.chat(messages, ChatOptions(out_dir=out_dir, sampling=Sampling(max_tokens=60), **options))
+    return Outline(tuple(part.text if isinstance(part, Text) else part.modality for part in done.message.parts))
 
 
 def alone(model: NextGPT, messages: list[Message], most: int) -> Outline:
